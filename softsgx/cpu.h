@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Internal to softsgx: the seam between the semantics (leaf_*.c, aex.c, epcm.c, measure.c: pure C, no traps, testable
+ * with an invented register file) and the trap driver (trap_*.c: signals to events, register file to signal frame). */
+#ifndef SOFTSGX_CPU_H
+#define SOFTSGX_CPU_H
+
+#include "softsgx/softsgx.h"
+
+enum sgx_gpr {   /* the order of GPRSGX */
+    SGX_RAX, SGX_RCX, SGX_RDX, SGX_RBX, SGX_RSP, SGX_RBP, SGX_RSI, SGX_RDI,
+    SGX_R8, SGX_R9, SGX_R10, SGX_R11, SGX_R12, SGX_R13, SGX_R14, SGX_R15, SGX_GPR_COUNT,
+};
+
+/* One logical processor: the architectural state that leaves and AEX read and write. */
+struct sgx_cpu {
+    uint64_t gpr[SGX_GPR_COUNT], rip, rflags, fsbase, gsbase;
+    uint64_t xcr0;        /* what the machine has enabled; XRSTOR never touches more */
+    void *xsave;          /* live extended state, standard-format XSAVE image, 64-byte aligned, for features xcr0 */
+    uint32_t xsave_size;
+
+    /* Enclave mode: the CR_* registers of the SDM. */
+    bool enclave_mode;
+    struct softsgx_enclave *enclave; /* CR_ACTIVE_SECS */
+    uint64_t tcs;                    /* CR_TCS_LA */
+    uint64_t saved_fsbase, saved_gsbase, saved_xcr0;
+    bool dbgoptin, saved_tf;
+};
+
+struct sgx_fault { uint8_t vector; uint32_t error_code; uint64_t address; };
+
+/* An event that ends enclave mode. vector < 0: an interrupt (nothing is reported in EXITINFO). */
+struct sgx_event { int vector; uint32_t error_code; uint64_t address; };
+
+/* Executes the ENCLU at cpu->rip (3 bytes). true: done, rip and registers updated. false: *fault is raised by the
+ * instruction, cpu unchanged (if it was in enclave mode the caller turns the fault into an AEX). Before a leaf is
+ * executed outside enclave mode the enclave is found from RBX by address. */
+bool sgx_enclu(struct sgx_cpu *cpu, struct sgx_fault *fault);
+/* Asynchronous exit. cpu->rip, rflags are those to be saved. Needs enclave_mode. */
+void sgx_aex(struct sgx_cpu *cpu, const struct sgx_event *event);
+/* #PF error code bits softsgx must add for an access to address (PFEC.SGX, P). */
+uint32_t sgx_pf_error_code(const struct softsgx_enclave *enclave, uint64_t address, uint32_t host_error_code);
+
+/* The enclave that contains this linear address, or NULL. Lock free: called from signal handlers. */
+struct softsgx_enclave *sgx_enclave_at(uint64_t address);
+/* ELRANGE and the EPC alias of it: alias + (address - base) is the page's content, always readable and writable. */
+uint64_t sgx_enclave_base(const struct softsgx_enclave *enclave);
+uint64_t sgx_enclave_size(const struct softsgx_enclave *enclave);
+uint8_t *sgx_enclave_alias(const struct softsgx_enclave *enclave);
+
+/* The semantics call this whenever what the enclave may do with a page range changes; the trap driver mprotects the
+ * mapping at the linear address. prot = EPCM and page table combined. Tests install their own. */
+struct sgx_mapping_ops {
+    int (*reserve)(struct softsgx_enclave *enclave, int memfd);            /* map [base,size) PROT_NONE */
+    int (*protect)(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int prot);
+    void (*release)(struct softsgx_enclave *enclave);
+};
+void sgx_set_mapping_ops(const struct sgx_mapping_ops *ops); /* NULL: no mapping at all (unit tests) */
+
+#endif

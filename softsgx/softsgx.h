@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * softsgx: an SGX processor in software, for any x86-64 Linux machine. It knows the SDM and nothing of Vigil.
+ *
+ * THIS PROTECTS NOTHING. The "EPC" is ordinary memory of this process. softsgx exists to run, test and study enclave
+ * software where there is no SGX hardware; every REPORT it makes carries a software-only CPUSVN.
+ *
+ * Use: softsgx_process_init() once, softsgx_thread_init() in every thread that will execute ENCLU, then build an
+ * enclave with softsgx_create / _add_pages / _init and execute real ENCLU bytes. All functions return 0, a negative
+ * errno, or a positive SGX error code (enum sgx_error) unless they say otherwise. */
+#ifndef SOFTSGX_H
+#define SOFTSGX_H
+
+#include "sgx/arch.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct softsgx_enclave;
+
+/* ---- the processor ------------------------------------------------------------------------------------------- */
+
+/* Installs the trap driver: SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGTRAP, SIGSYS and the tick signal. */
+int softsgx_process_init(void);
+/* Gives the calling thread its alternate signal stack. Must be called before the thread's first ENCLU. */
+int softsgx_thread_init(void);
+void softsgx_thread_exit(void);
+
+/* Like sigaction(SA_SIGINFO|SA_ONSTACK|SA_RESTART, all signals blocked while it runs). When the signal interrupts an
+ * enclave the AEX happens first: the handler sees the synthetic state (RIP=AEP ...) in its ucontext, which it may
+ * change. Every signal an embedder handles must be installed through this function. handler NULL: default action. */
+typedef void (*softsgx_handler)(int sig, siginfo_t *info, void *ucontext);
+int softsgx_sigaction(int sig, softsgx_handler handler);
+
+/* What this processor enumerates: leaf/subleaf of CPUID 7 and 0x12 with the SGX bits; false for other leaves. */
+bool softsgx_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4] /* eax ebx ecx edx */);
+/* XCR0 of this machine, restricted to the features softsgx can keep in an SSA frame. */
+uint64_t softsgx_xfrm(void);
+
+/* ---- enclaves: what the Linux driver's ioctls offer ----------------------------------------------------------- */
+
+/* ECREATE. Reserves [baseaddr, baseaddr+size) of the address space (from mmap_min_addr up if baseaddr is 0). */
+int softsgx_create(const struct sgx_secs *secs, struct softsgx_enclave **out);
+/* EADD of length/4096 pages at offset, and EEXTEND of each if measure. src NULL adds zero pages. */
+int softsgx_add_pages(struct softsgx_enclave *enclave, uint64_t offset, const void *src, uint64_t length,
+                      const struct sgx_secinfo *secinfo, bool measure);
+int softsgx_init(struct softsgx_enclave *enclave, const struct sgx_sigstruct *sigstruct);
+/* mprotect of the enclave mapping: the "page table" permission. What the enclave may do is this AND the EPCM's. */
+int softsgx_protect(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int prot);
+void softsgx_destroy(struct softsgx_enclave *enclave);
+/* A copy of the SECS as the processor has it now (MRENCLAVE, MRSIGNER, ATTRIBUTES after EINIT). */
+void softsgx_secs(const struct softsgx_enclave *enclave, struct sgx_secs *out);
+/* Debugger's EDBGRD/EDBGWR: read or write EPC contents of a DEBUG enclave; -EACCES if it is not one. */
+int softsgx_debug_read(struct softsgx_enclave *enclave, uint64_t address, void *buf, uint64_t length);
+int softsgx_debug_write(struct softsgx_enclave *enclave, uint64_t address, const void *buf, uint64_t length);
+
+/* ---- interrupts ----------------------------------------------------------------------------------------------- */
+
+/* The platform's tick: every thread in enclave mode takes an interrupt AEX at this rate (0 = off). Process wide; may
+ * be called before or after threads are registered. A thread outside the enclave takes no ticks to speak of. */
+int softsgx_set_tick_hz(unsigned hz);
+
+/* What stepping sees in front of each enclave instruction, and may do there. */
+struct softsgx_boundary {
+    struct softsgx_enclave *enclave;
+    uint64_t tcs;      /* linear address */
+    uint32_t cssa;
+    uint64_t rip, rsp;
+    uint64_t count;    /* boundaries seen since stepping began in this thread */
+    ucontext_t *uc;    /* the enclave's registers; may be changed */
+};
+enum softsgx_action {
+    SOFTSGX_GO = 0,    /* execute the instruction, stop again at the next */
+    SOFTSGX_RUN,       /* stop stepping, run freely */
+    SOFTSGX_AEX,       /* an interrupt AEX here; stepping goes on when enclave mode is entered again */
+    SOFTSGX_AEX_RUN,   /* an interrupt AEX here, then run freely */
+};
+/* Runs on the trap stack with all signals blocked; host FS and GS; must be async-signal-safe. */
+typedef enum softsgx_action (*softsgx_step_fn)(void *arg, const struct softsgx_boundary *boundary);
+/* Steps the calling thread from its next enclave instruction on. Callable from a breakpoint callback or a handler
+ * given to softsgx_sigaction. fn NULL: stop. */
+void softsgx_step(softsgx_step_fn fn, void *arg);
+
+/* Ready-made step functions' state: an AEX in front of instruction number n (0 = the next one), once. */
+void softsgx_aex_after(uint64_t n);
+/* An AEX in front of every instruction (the enclave makes progress only where it is not notified). */
+void softsgx_aex_every(void);
+/* An AEX after a pseudo-random number of instructions in [1, 2*mean), for ever, from this seed. */
+void softsgx_aex_random(uint64_t seed, uint32_t mean);
+
+/* A code breakpoint in enclave memory: address must hold a one-byte NOP (0x90). fn is called when it is reached; the
+ * NOP is then "executed". Same rules for fn as for a step function. At most 64 at a time. */
+typedef void (*softsgx_break_fn)(void *arg, const struct softsgx_boundary *boundary);
+int softsgx_break(struct softsgx_enclave *enclave, uint64_t address, softsgx_break_fn fn, void *arg);
+
+/* ---- counters (process wide, since softsgx_process_init) ------------------------------------------------------- */
+struct softsgx_stats {
+    uint64_t eenter, eresume, eresume_notify /* morphed */, eexit, edeccssa, aex, aex_interrupt, aex_exception, ticks;
+};
+void softsgx_get_stats(struct softsgx_stats *out);
+/* Is the calling thread in enclave mode (meaningful only in handlers and step functions)? */
+bool softsgx_in_enclave(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
