@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Manifests: Gramine's TOML, read outside the enclave and normalised into struct vigil_config. */
+#ifndef VIGIL_MANIFEST_H
+#define VIGIL_MANIFEST_H
+
+#include "image/image.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Reads a manifest. On success *config is malloc'ed. On failure error says "FILE:LINE:COLUMN: what, why, way out". */
+int manifest_load(const char *path, struct vigil_config **config, struct image_error *error);
+/* The configuration of `vigil run -- PROGRAM`: debug, the host's file system as "/", EXINFO on. */
+int manifest_default(const char *program, struct vigil_config **config, struct image_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
