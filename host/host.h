@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The untrusted host runtime: loads an image into an SGX (software or the Linux driver), runs it, serves its OCALLs. */
+#ifndef VIGIL_HOST_H
+#define VIGIL_HOST_H
+
+#include "image/image.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct host_options {
+    unsigned tick_hz;           /* software SGX only; 250 by default */
+    bool stats;
+    int log_level;              /* enum vigil_log_level; -1: as measured. Raising it is honoured in debug enclaves only */
+    int argc;
+    char **argv;                /* the program's, if the configuration takes them from the command line */
+    char **envp;
+    /* Interrupt schedules for tests (software SGX only), applied to the first thread. */
+    enum { HOST_AEX_NONE, HOST_AEX_AFTER, HOST_AEX_EVERY, HOST_AEX_RANDOM } aex;
+    uint64_t aex_n, aex_seed;
+};
+
+/* Which SGX there is. name is "software" or "hardware"; reason says why it is (not) usable, in one line. */
+struct host_sgx {
+    const char *name;
+    bool usable, sgx1, sgx2, aex_notify, edeccssa, exinfo;
+    uint64_t xfrm;
+    char reason[256];
+};
+/* Fills [0] software, [1] hardware; returns the index of the one that will be used for this image (NULL: any). */
+int host_probe(struct host_sgx sgx[2], const struct image *image);
+
+/* Builds the enclave and runs it in this process. Does not return on success: the process ends with the program's own
+ * status (128+N for signals). Returns -1 with a message if the enclave could not be started. */
+int host_run(const struct image *image, const struct host_options *options, struct image_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
