@@ -25,6 +25,11 @@ struct sgx_cpu {
     uint64_t tcs;                    /* CR_TCS_LA */
     uint64_t saved_fsbase, saved_gsbase, saved_xcr0;
     bool dbgoptin, saved_tf;
+
+    /* Set by every leaf that completes and by AEX, for the driver. */
+    bool pending_db;   /* a single-step #DB pends at the instruction boundary after the leaf */
+    bool notified;     /* the leaf was an ERESUME that AEX-Notify turned into an entry */
+    uint64_t cr2;      /* after the AEX of a #PF: CR2 as the host may see it, page offset cleared */
 };
 
 struct sgx_fault { uint8_t vector; uint32_t error_code; uint64_t address; };

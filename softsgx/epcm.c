@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The EPCM: what each page of an enclave is and what may be done with it. */
+#include "softsgx/enclave.h"
+
+#include <sys/mman.h>
+
+uint32_t sgx_epcm_get(const struct softsgx_enclave *e, uint64_t address)
+{
+    if (!sgx_in_elrange(e, address))
+        return 0;
+    return __atomic_load_n(&e->epcm[(address - e->base) / SGX_PAGE_SIZE], __ATOMIC_RELAXED);
+}
+
+void sgx_epcm_set(struct softsgx_enclave *e, uint64_t address, uint32_t entry)
+{
+    __atomic_store_n(&e->epcm[(address - e->base) / SGX_PAGE_SIZE], entry, __ATOMIC_RELAXED);
+}
+
+static uint32_t page_table(uint32_t entry)
+{
+    return ~(entry >> EPCM_DENY_SHIFT) & EPCM_RWX;
+}
+
+/* What the EPCM alone lets the enclave's own loads, stores and fetches do. */
+static uint32_t epcm_rights(uint32_t entry)
+{
+    const uint32_t unusable = EPCM_BLOCKED | EPCM_PENDING | EPCM_MODIFIED;
+
+    if (!(entry & EPCM_VALID) || (entry & unusable) || EPCM_PT(entry) != SGX_PT_REG)
+        return 0;
+    return entry & EPCM_RWX;
+}
+
+int sgx_epcm_prot(uint32_t entry)
+{
+    uint32_t rights = epcm_rights(entry) & page_table(entry);
+
+    return (rights & EPCM_R ? PROT_READ : 0) | (rights & EPCM_W ? PROT_WRITE : 0) |
+           (rights & EPCM_X ? PROT_EXEC : 0);
+}
+
+int sgx_epcm_apply(struct softsgx_enclave *e, uint64_t address, uint64_t length)
+{
+    const struct sgx_mapping_ops *ops = sgx_mapping();
+    uint64_t end = address + length;
+
+    if (!ops || !e->mapped)
+        return 0;
+    while (address < end) {
+        int prot = sgx_epcm_prot(sgx_epcm_get(e, address));
+        uint64_t run = SGX_PAGE_SIZE;
+        int ret;
+
+        while (address + run < end && sgx_epcm_prot(sgx_epcm_get(e, address + run)) == prot)
+            run += SGX_PAGE_SIZE;
+        ret = ops->protect(e, address, run, prot);
+        if (ret)
+            return ret;
+        address += run;
+    }
+    return 0;
+}
+
+/* The model of the page table is Linux's: a page that was never added, and a page the page table allows nothing on,
+ * are not present; everything else is present with the page table's permission. An access the page table allows and
+ * the EPCM denies is the SGX-induced #PF. */
+uint32_t sgx_pf_error_code(const struct softsgx_enclave *e, uint64_t address, uint32_t host_error_code)
+{
+    uint32_t entry = sgx_epcm_get(e, address), access = EPCM_R;
+    uint32_t code = (host_error_code & ~(SGX_PFEC_P | SGX_PFEC_SGX)) | SGX_PFEC_U;
+
+    if (host_error_code & SGX_PFEC_I)
+        access = EPCM_X;
+    else if (host_error_code & SGX_PFEC_W)
+        access = EPCM_W;
+
+    if (!sgx_in_elrange(e, address) || ((entry & EPCM_VALID) && page_table(entry) & access & epcm_rights(entry)))
+        return host_error_code | SGX_PFEC_U; /* not ours: another thread repaired it, a protection key ... */
+    if (!(entry & EPCM_VALID) || !page_table(entry))
+        return code;
+    if (page_table(entry) & access)
+        code |= SGX_PFEC_SGX;
+    return code | SGX_PFEC_P;
+}
+
+bool sgx_check_reg_page(const struct softsgx_enclave *e, uint64_t address, uint32_t access, struct sgx_fault *fault)
+{
+    uint32_t entry = sgx_epcm_get(e, address);
+
+    if ((epcm_rights(entry) & page_table(entry) & access) == access)
+        return true;
+    /* R without W: the faulting access is the read. Where only W is missing it is the write. */
+    if ((epcm_rights(entry) & page_table(entry) & EPCM_R) == 0)
+        access = EPCM_R;
+    if (!sgx_in_elrange(e, address)) /* ordinary memory where the leaf wants an EPC page */
+        return sgx_raise(fault, SGX_VEC_PF, SGX_PFEC_P | SGX_PFEC_U | SGX_PFEC_SGX, address);
+    return sgx_raise(fault, SGX_VEC_PF, sgx_pf_error_code(e, address, access & EPCM_W ? SGX_PFEC_W : 0), address);
+}
+
+bool sgx_check_frame(const struct softsgx_enclave *e, uint64_t frame, struct sgx_fault *fault)
+{
+    uint64_t last = frame + (uint64_t)(e->secs.ssaframesize - 1) * SGX_PAGE_SIZE;
+
+    for (uint32_t done = 0; done < e->xsave_size; done += SGX_PAGE_SIZE)
+        if (!sgx_check_reg_page(e, frame + done, EPCM_R | EPCM_W, fault))
+            return false;
+    return sgx_check_reg_page(e, last, EPCM_R | EPCM_W, fault);
+}
+
+bool sgx_check_operand(const struct sgx_cpu *cpu, int reg, uint64_t alignment, uint32_t access, struct sgx_fault *fault)
+{
+    uint64_t address = cpu->gpr[reg];
+
+    if (address % alignment || !sgx_in_elrange(cpu->enclave, address))
+        return sgx_raise_gp(fault);
+    return sgx_check_reg_page(cpu->enclave, address, access, fault);
+}
