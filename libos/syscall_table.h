@@ -7,6 +7,19 @@
 /* ---- process/ ---- */
 
 /* ---- mm/ ---- */
+SYSCALL(9, mmap)
+SYSCALL(10, mprotect)
+SYSCALL(11, munmap)
+SYSCALL(12, brk)
+SYSCALL(25, mremap)
+SYSCALL(26, msync)
+SYSCALL(27, mincore)
+SYSCALL(28, madvise)
+SYSCALL(149, mlock)
+SYSCALL(150, munlock)
+SYSCALL(151, mlockall)
+SYSCALL(152, munlockall)
+SYSCALL(325, mlock2)
 
 /* ---- fs/ ---- */
 

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The memory system calls: arguments as Linux checks them, then mm.c. */
+#include "libos/mm/mm.h"
+#include "libos/mm/vma.h"
+
+#define FILL_CHUNK (256u << 10)
+
+/* Reads a file's content into a private mapping that is still read-write. What lies behind the end of the file stays
+ * zero (Linux would raise SIGBUS beyond its last page). */
+static int fill(struct file *file, uint64_t addr, uint64_t length, uint64_t offset)
+{
+    uint64_t done = 0;
+
+    while (done < length) {
+        uint64_t n = length - done < FILL_CHUNK ? length - done : FILL_CHUNK;
+        bounce_reset(); /* nothing of this call is there between two reads */
+        long got = file_pread(file, (void *)(addr + done), n, offset + done);
+        if (got < 0)
+            return (int)got;
+        if (!got)
+            break;
+        if ((uint64_t)got > n)
+            return -EIO;
+        done += (uint64_t)got;
+    }
+    return 0;
+}
+
+static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct file *file, uint64_t offset)
+{
+    char probe;
+    long got;
+
+    if (length > ~0ull - offset)
+        return -EOVERFLOW;
+    /* Before an existing mapping is replaced: can it be read at all? */
+    got = file_pread(file, &probe, 1, offset);
+    if (got < 0)
+        return got == -EBADF ? -EACCES : got == -EISDIR || got == -ESPIPE ? -ENODEV : got;
+    long start = mm_map_flags(addr, length, PROT_RW, flags, VMA_FILE);
+    if (start < 0)
+        return start;
+    int error = fill(file, (uint64_t)start, length, offset);
+    if (!error && (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != PROT_RW)
+        error = mm_protect((uint64_t)start, page_up(length), prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
+    if (error) {
+        mm_unmap((uint64_t)start, page_up(length));
+        return error;
+    }
+    return start;
+}
+
+long sys_mmap(SYSCALL_ARGS)
+{
+    uint64_t addr = (uint64_t)a0, length = (uint64_t)a1, offset = (uint64_t)a5;
+    int prot = (int)a2, flags = (int)a3, type = flags & MAP_TYPE;
+    long result;
+
+    if (!page_aligned(offset) || !length)
+        return -EINVAL;
+    if (type != MAP_PRIVATE && type != MAP_SHARED && type != MAP_SHARED_VALIDATE)
+        return -EINVAL;
+    if (!page_up(length))
+        return -ENOMEM;
+    if (flags & MAP_ANONYMOUS) {
+        if (flags & MAP_HUGETLB)
+            return -ENOMEM; /* as on a system without reserved huge pages */
+        return mm_map(addr, length, prot, flags);
+    }
+    struct file *file = file_from_fd((int)a4);
+    if (!file)
+        return -EBADF;
+    if (type == MAP_PRIVATE) {
+        result = map_file(addr, length, prot, flags, file, offset);
+    } else {
+        log_line(VIGIL_LOG_DEBUG, "mmap: shared file mappings are not supported: ENODEV");
+        result = -ENODEV;
+    }
+    file_put(file);
+    return result;
+}
+
+long sys_munmap(SYSCALL_ARGS)
+{
+    return mm_unmap((uint64_t)a0, (uint64_t)a1);
+}
+
+long sys_mprotect(SYSCALL_ARGS)
+{
+    int prot = (int)a2;
+
+    if (prot & (PROT_GROWSDOWN | PROT_GROWSUP))
+        return -EINVAL; /* no area grows by itself */
+    return mm_protect((uint64_t)a0, (uint64_t)a1, prot & ~PROT_SEM);
+}
+
+long sys_mremap(SYSCALL_ARGS)
+{
+    return mm_remap((uint64_t)a0, (uint64_t)a1, (uint64_t)a2, (int)a3, (uint64_t)a4);
+}
+
+long sys_brk(SYSCALL_ARGS)
+{
+    return (long)mm_brk((uint64_t)a0);
+}
+
+/* Address and length as msync, mlock and madvise take them. 1: nothing to do. */
+static int check_range(uint64_t addr, uint64_t *length)
+{
+    uint64_t rounded = page_up(*length);
+
+    if (!page_aligned(addr) || (*length && !rounded) || addr + rounded < addr)
+        return -EINVAL;
+    *length = rounded;
+    return rounded ? 0 : 1;
+}
+
+long sys_madvise(SYSCALL_ARGS)
+{
+    uint64_t addr = (uint64_t)a0, length = (uint64_t)a1;
+    int error = check_range(addr, &length);
+
+    switch ((int)a2) {
+    case MADV_DONTNEED:
+    case MADV_DONTNEED_LOCKED:
+        return error < 0 ? error : error > 0 ? 0 : mm_discard(addr, length);
+    case MADV_NORMAL:
+    case MADV_RANDOM:
+    case MADV_SEQUENTIAL:
+    case MADV_WILLNEED:
+    case MADV_FREE:          /* allowed to keep the contents */
+    case MADV_DONTFORK:
+    case MADV_DOFORK:
+    case MADV_WIPEONFORK:
+    case MADV_KEEPONFORK:
+    case MADV_MERGEABLE:
+    case MADV_UNMERGEABLE:
+    case MADV_HUGEPAGE:
+    case MADV_NOHUGEPAGE:
+    case MADV_DONTDUMP:
+    case MADV_DODUMP:
+    case MADV_COLD:
+    case MADV_PAGEOUT:
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+        return error < 0 ? error : error > 0 ? 0 : mm_check_mapped(addr, length);
+    default:
+        return -EINVAL;
+    }
+}
+
+long sys_msync(SYSCALL_ARGS)
+{
+    uint64_t addr = (uint64_t)a0, length = (uint64_t)a1;
+    int flags = (int)a2;
+
+    if (flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) || ((flags & MS_ASYNC) && (flags & MS_SYNC)))
+        return -EINVAL;
+    if (!page_aligned(addr))
+        return -EINVAL;
+    int error = check_range(addr, &length);
+    return error < 0 ? -ENOMEM : error > 0 ? 0 : mm_check_mapped(addr, length);
+}
+
+/* Enclave pages are the host's to page out (encrypted), whatever the program asks for. What can be promised is that
+ * they are mapped. */
+static long lock_range(uint64_t addr, uint64_t length)
+{
+    length += addr & (VIGIL_PAGE - 1);
+    addr = page_down(addr);
+    int error = check_range(addr, &length);
+    return error < 0 ? error : error > 0 ? 0 : mm_check_mapped(addr, length);
+}
+
+long sys_mlock(SYSCALL_ARGS)
+{
+    return lock_range((uint64_t)a0, (uint64_t)a1);
+}
+
+long sys_mlock2(SYSCALL_ARGS)
+{
+    return a2 & ~(long)MLOCK_ONFAULT ? -EINVAL : lock_range((uint64_t)a0, (uint64_t)a1);
+}
+
+long sys_munlock(SYSCALL_ARGS)
+{
+    return lock_range((uint64_t)a0, (uint64_t)a1);
+}
+
+long sys_mlockall(SYSCALL_ARGS)
+{
+    int flags = (int)a0;
+
+    if (!flags || flags & ~(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) || flags == MCL_ONFAULT)
+        return -EINVAL;
+    return 0;
+}
+
+long sys_munlockall(SYSCALL_ARGS)
+{
+    return 0;
+}
+
+/* Which pages the host keeps in memory is its secret and its choice; to the program every mapped page is resident. */
+long sys_mincore(SYSCALL_ARGS)
+{
+    uint64_t addr = (uint64_t)a0, length = page_up((uint64_t)a1);
+    unsigned char resident[256];
+
+    if (!page_aligned(addr))
+        return -EINVAL;
+    if (addr + length < addr || ((uint64_t)a1 && !length))
+        return -ENOMEM;
+    if (length && mm_check_mapped(addr, length))
+        return -ENOMEM;
+    memset(resident, 1, sizeof(resident));
+    for (uint64_t done = 0, pages = length / VIGIL_PAGE; done < pages;) {
+        uint64_t n = pages - done < sizeof(resident) ? pages - done : sizeof(resident);
+        if (copy_to_user((char *)a2 + done, resident, n))
+            return -EFAULT;
+        done += n;
+    }
+    return 0;
+}

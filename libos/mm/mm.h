@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside mm/: the address space's operations beyond those in libos/libos.h. All addresses and lengths are multiples of
+ * a page unless said otherwise; every function takes the lock itself. */
+#ifndef VIGIL_MM_H
+#define VIGIL_MM_H
+
+#include "libos/libos.h"
+
+#include <linux/mman.h>
+
+#define PROT_RW (PROT_READ | PROT_WRITE)
+
+static inline uint64_t page_up(uint64_t x)
+{
+    return (x + VIGIL_PAGE - 1) & ~(uint64_t)(VIGIL_PAGE - 1);
+}
+
+static inline uint64_t page_down(uint64_t x)
+{
+    return x & ~(uint64_t)(VIGIL_PAGE - 1);
+}
+
+static inline bool page_aligned(uint64_t x)
+{
+    return !(x & (VIGIL_PAGE - 1));
+}
+
+/* fs/: the open file behind a descriptor, with a reference (file_put), or NULL. */
+struct file *file_from_fd(int fd);
+
+/* mm_map with vma_flags (mm/vma.h) for what fills the area itself afterwards. */
+long mm_map_flags(uint64_t addr, uint64_t length, int prot, int flags, uint32_t vma_flags);
+long mm_remap(uint64_t addr, uint64_t old_length, uint64_t new_length, int flags, uint64_t new_addr);
+uint64_t mm_brk(uint64_t addr);
+/* Forget the contents: the pages read as zero afterwards. -ENOMEM if part of the range is not mapped. */
+int mm_discard(uint64_t addr, uint64_t length);
+/* 0 if every page of the range is mapped, else -ENOMEM. */
+int mm_check_mapped(uint64_t addr, uint64_t length);
+uint64_t mm_mapped_bytes(void);
+
+#endif
