@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The first thread's stack, filled the way execve fills it. From high to low: 8 zero bytes, the program's path, the
+ * environment's strings, the arguments' strings, the platform's name, 16 random bytes, the auxiliary vector, envp,
+ * argv, argc. */
+#include "libos/process/process.h"
+
+#include "libos/mm/mm.h"
+
+#include <linux/auxvec.h>
+
+#define SIGNAL_FRAME_REST 1024 /* siginfo, ucontext, alignment and red zone around the vector state */
+#define CLOCK_TICKS 100
+#define HWCAP2_FSGSBASE 2
+
+struct builder {
+    uint64_t at;   /* everything is written upwards from here */
+    bool failed;
+};
+
+static void put(struct builder *b, const void *data, size_t n)
+{
+    if (copy_to_user((void *)b->at, data, n))
+        b->failed = true;
+    b->at += n;
+}
+
+static void put_word(struct builder *b, uint64_t value)
+{
+    put(b, &value, sizeof(value));
+}
+
+static uint64_t strings_size(int count, const char **strings)
+{
+    uint64_t size = 0;
+
+    for (int i = 0; i < count; i++)
+        size += strlen(strings[i]) + 1;
+    return size;
+}
+
+/* Pointers to count strings that lie one behind the other from *at on, and a null pointer. */
+static void put_pointers(struct builder *b, int count, const char **strings, uint64_t at)
+{
+    for (int i = 0; i < count; i++) {
+        put_word(b, at);
+        at += strlen(strings[i]) + 1;
+    }
+    put_word(b, 0);
+}
+
+static void put_strings(struct builder *b, int count, const char **strings)
+{
+    for (int i = 0; i < count; i++)
+        put(b, strings[i], strlen(strings[i]) + 1);
+}
+
+struct aux {
+    uint64_t type, value;
+};
+
+/* No AT_SYSINFO_EHDR: there is no vDSO. AT_HWCAP would be CPUID, which enclaves must not execute. If a C library asks
+ * for the system call gate by AT_SYSINFO, its entry belongs here. */
+static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64_t random, uint64_t platform,
+                          uint64_t execfn)
+{
+    const struct aux all[] = {
+        {AT_MINSIGSTKSZ, xsave_area_size() + SIGNAL_FRAME_REST},
+        {AT_HWCAP, 0},
+        {AT_PAGESZ, VIGIL_PAGE},
+        {AT_CLKTCK, CLOCK_TICKS},
+        {AT_PHDR, program->phdr},
+        {AT_PHENT, 56},
+        {AT_PHNUM, program->phnum},
+        {AT_BASE, 0},
+        {AT_FLAGS, 0},
+        {AT_ENTRY, program->entry},
+        {AT_UID, process_uid()},
+        {AT_EUID, process_uid()},
+        {AT_GID, process_gid()},
+        {AT_EGID, process_gid()},
+        {AT_SECURE, 0},
+        {AT_RANDOM, random},
+        {AT_HWCAP2, HWCAP2_FSGSBASE},
+        {AT_EXECFN, execfn},
+        {AT_PLATFORM, platform},
+        {AT_NULL, 0},
+    };
+
+    memcpy(aux, all, sizeof(all));
+    return sizeof(all) / sizeof(all[0]);
+}
+
+static uint64_t map_stack(const char *path, uint64_t size, bool executable)
+{
+    /* The lowest page stays inaccessible. */
+    long low = mm_map(0, size + VIGIL_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
+    int prot = PROT_RW | (executable ? PROT_EXEC : 0);
+
+    if (low < 0 || mm_protect((uint64_t)low + VIGIL_PAGE, size, prot))
+        start_fail(126, path, "no room for its stack: lower sys.stack.size or enlarge sgx.enclave_size");
+    return (uint64_t)low + VIGIL_PAGE + size;
+}
+
+uint64_t make_stack(const char *path, const struct program *program)
+{
+    static const char platform[] = "x86_64";
+    uint64_t size = page_up(config()->stack_size), top = map_stack(path, size, program->exec_stack);
+    uint64_t arguments = strings_size(program->argc, program->argv);
+    uint64_t environment = strings_size(program->envc, program->envp);
+    struct aux aux[32];
+    unsigned char random[16];
+
+    if (random_bytes(random, sizeof(random)))
+        start_fail(126, path, "the processor gives no random numbers");
+    uint64_t execfn_at = top - 8 - (strlen(path) + 1);
+    uint64_t arguments_at = execfn_at - environment - arguments;
+    uint64_t platform_at = arguments_at - sizeof(platform);
+    uint64_t random_at = (platform_at - sizeof(random)) & ~15ull;
+    uint32_t auxc = make_auxv(aux, program, random_at, platform_at, execfn_at);
+    uint64_t words = 1 + (uint64_t)program->argc + 1 + (uint64_t)program->envc + 1;
+    uint64_t table = words * 8 + auxc * sizeof(aux[0]);
+    if (top - random_at + table > size / 4) {
+        char cause[160];
+        format(cause, sizeof(cause), "its arguments and environment need %lu bytes, more than a quarter of the stack: "
+               "enlarge sys.stack.size (now %lu)", (unsigned long)(top - random_at + table), (unsigned long)size);
+        start_fail(126, path, cause);
+    }
+    struct builder b = {.at = (random_at - table) & ~15ull};
+    uint64_t rsp = b.at;
+    put_word(&b, (uint64_t)program->argc);
+    put_pointers(&b, program->argc, program->argv, arguments_at);
+    put_pointers(&b, program->envc, program->envp, arguments_at + arguments);
+    put(&b, aux, auxc * sizeof(aux[0]));
+    b.at = random_at;
+    put(&b, random, sizeof(random));
+    b.at = platform_at;
+    put(&b, platform, sizeof(platform));
+    put_strings(&b, program->argc, program->argv);
+    put_strings(&b, program->envc, program->envp);
+    put(&b, path, strlen(path) + 1);
+    if (b.failed)
+        start_fail(126, path, "cannot write its stack: the host took memory of the enclave away");
+    return rsp;
+}
