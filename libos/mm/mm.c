@@ -9,7 +9,7 @@
 #include "libos/mm/mm.h"
 #include "libos/mm/vma.h"
 
-#define NODES_PER_SLAB 32
+#define NODES_PER_SLAB ((VIGIL_PAGE - 64) / sizeof(struct vma)) /* with kmalloc's own header at most a page */
 #define NODES_PER_OPERATION 6 /* two splits on each side of a mremap, one insertion, one to spare */
 #define MAP_32BIT_END 0x80000000ull
 
@@ -51,7 +51,7 @@ static int enter(void)
         unlock(&mm.lock);
         return -ENOMEM;
     }
-    for (int i = 0; i < NODES_PER_SLAB; i++)
+    for (size_t i = 0; i < NODES_PER_SLAB; i++)
         node_put(&slab[i]);
     return 0;
 }
@@ -158,7 +158,7 @@ static void unmap_locked(uint64_t start, uint64_t end)
     from = first->start > start ? first->start : start;
     to = area_at(end - 1) || !last ? end : last->end;
     remove_range(start, end);
-    /* If the host refuses, stray accesses will not fault, nothing worse: the pages are zeroed before their next use. */
+    /* If the host refuses, stray accesses do not fault, nothing worse: pages are zeroed before their next use. */
     (void)set_pages(from, to, PROT_NONE);
 }
 

@@ -89,7 +89,7 @@ long sys_getcpu(SYSCALL_ARGS)
     return a1 ? copy_to_user((void *)a1, &where[1], sizeof(where[1])) : 0;
 }
 
-/* ---- classes and priorities --------------------------------------------------------------------------------------- */
+/* ---- classes and priorities ------------------------------------------------------------------------------------- */
 static bool class_known(long policy)
 {
     return policy == SCHED_NORMAL || policy == SCHED_BATCH || policy == SCHED_IDLE;

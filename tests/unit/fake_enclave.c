@@ -67,7 +67,7 @@ void fake_config_list(struct vigil_list *list, const char *const *strings)
 {
     uint32_t offsets[256], count = 0;
 
-    for (; strings[count] && count < 256; count++)
+    for (; count < 256 && strings[count]; count++)
         offsets[count] = fake_config_string(strings[count]);
     list->offset = blob_take(offsets, count * sizeof(offsets[0]));
     list->count = count;

@@ -199,7 +199,7 @@ void unlock(lock_t *l)
         futex(&l->word, FUTEX_WAKE, 1, NULL);
 }
 
-/* ---- vector state: x87 and SSE, an image for each slot ------------------------------------------------------------ */
+/* ---- vector state: x87 and SSE, an image for each slot ----------------------------------------------------------- */
 size_t xsave_area_size(void)
 {
     return sizeof(self->xstate);

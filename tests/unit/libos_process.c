@@ -124,7 +124,8 @@ static void expect_strings(int count, const char **got, const char *const *expec
 
 static void arguments_come_from_where_the_manifest_says(void **state)
 {
-    char *host_argv[] = {"host", "args", NULL}, *host_envp[] = {"LANG=C", "HOME=/root", "odd", "A=host", "LANG=de", NULL};
+    char *host_argv[] = {"host", "args", NULL};
+    char *host_envp[] = {"LANG=C", "HOME=/root", "odd", "A=host", "LANG=de", NULL};
     const char *argv[] = {"one", "two", NULL}, *env[] = {"A=manifest", NULL}, *pass[] = {"HOME", "A", NULL};
     struct program program = {0};
 
