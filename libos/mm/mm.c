@@ -162,7 +162,7 @@ static void unmap_locked(uint64_t start, uint64_t end)
     (void)set_pages(from, to, PROT_NONE);
 }
 
-/* ----------------------------------------------------------------------------------------- */
+/* ---- map, unmap, protect ----------------------------------------------------------------------------------------- */
 static bool in_space(uint64_t addr, uint64_t length)
 {
     return addr >= mm.start && addr <= mm.end && length <= mm.end - addr;
