@@ -6,14 +6,19 @@
 
 #include <string.h>
 
+/* Faults push RF=1. Interrupts, NMI, traps (#DB, #BP, #OF) and aborts (#DF, #MC) push it as it is. */
 static bool fault_class(int vector)
 {
     switch (vector) {
-    case SGX_VEC_DE: case SGX_VEC_BR: case SGX_VEC_UD: case SGX_VEC_NM: case SGX_VEC_GP: case SGX_VEC_PF:
-    case SGX_VEC_MF: case SGX_VEC_AC: case SGX_VEC_XM: case SGX_VEC_CP:
-        return true;
-    default: /* interrupts, #DB and #BP: RF as it is */
+    case SGX_VEC_DB:
+    case 2:
+    case SGX_VEC_BP:
+    case 4:
+    case 8:
+    case 18:
         return false;
+    default:
+        return vector >= 0 && vector < 32;
     }
 }
 

@@ -31,6 +31,28 @@ void fx_tcs(const struct fx_options *o, struct sgx_tcs *tcs)
     tcs->fslimit = tcs->gslimit = 0xfff;
 }
 
+static struct softsgx_enclave *opened[8];
+
+static void track(struct softsgx_enclave *from, struct softsgx_enclave *to)
+{
+    for (size_t i = 0; i < sizeof(opened) / sizeof(opened[0]); i++)
+        if (opened[i] == from) {
+            opened[i] = to;
+            return;
+        }
+    fail_msg("too many enclaves in one test");
+}
+
+int fx_teardown(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(opened) / sizeof(opened[0]); i++) {
+        softsgx_destroy(opened[i]);
+        opened[i] = NULL;
+    }
+    return 0;
+}
+
 static void add(struct fx *fx, uint64_t offset, const void *src, uint64_t length, uint64_t flags, bool measure)
 {
     struct sgx_secinfo secinfo = { .flags = flags };
@@ -64,6 +86,7 @@ void fx_open(struct fx *fx, const struct fx_options *o)
     memset(fx, 0, sizeof(*fx));
     fx_secs(o, &secs);
     assert_int_equal(softsgx_create(&secs, &fx->enclave), 0);
+    track(NULL, fx->enclave);
     fx_tcs(o, &tcs);
     add(fx, FX_TCS, &tcs, sizeof(tcs), SGX_SECINFO_TCS, true);
     add(fx, FX_TCS2, &tcs, sizeof(tcs), SGX_SECINFO_TCS, true);
@@ -91,6 +114,7 @@ void fx_open(struct fx *fx, const struct fx_options *o)
 
 void fx_close(struct fx *fx)
 {
+    track(fx->enclave, NULL);
     softsgx_destroy(fx->enclave);
     fx->enclave = NULL;
 }

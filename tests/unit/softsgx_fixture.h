@@ -62,6 +62,9 @@ void fx_tcs(const struct fx_options *options, struct sgx_tcs *tcs);
 /* Enclave and register file; asserts that every step succeeds. */
 void fx_open(struct fx *fx, const struct fx_options *options);
 void fx_close(struct fx *fx);
+/* A test that fails leaves no enclave behind for the next one to trip over. */
+int fx_teardown(void **state);
+#define fx_test(function) cmocka_unit_test_teardown(function, fx_teardown)
 /* Host registers, every one a different value; RBX and RCX are TCS and AEP, ready for EENTER. */
 void fx_host(struct fx *fx);
 /* The live extended state: every byte of every feature in the machine's XCR0 filled. */

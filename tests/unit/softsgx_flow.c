@@ -120,10 +120,10 @@ static void test_two_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_interrupt_and_resume),
-        cmocka_unit_test(test_notification),
-        cmocka_unit_test(test_notification_without_frame),
-        cmocka_unit_test(test_two_threads),
+        fx_test(test_interrupt_and_resume),
+        fx_test(test_notification),
+        fx_test(test_notification_without_frame),
+        fx_test(test_two_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
