@@ -15,7 +15,7 @@
 
 #define XCOMP_BV 520       /* and eight more bytes: must be zero in standard format */
 #define XMM_AREA 160
-#define XMM_SIZE 256      /* bytes 416-511 are never touched: XSAVE does not, and the kernel keeps its frame magic there */
+#define XMM_SIZE 256 /* bytes 416-511 are never touched: XSAVE does not, the kernel keeps its frame magic there */
 #define X87_AREA 32
 #define FCW_INIT 0x037fu
 #define MXCSR_RESERVED 0xffff0000u

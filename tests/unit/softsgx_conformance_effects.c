@@ -21,7 +21,8 @@ struct effect {
 };
 
 #define T(field) (FX_TCS + offsetof(struct sgx_tcs, field))
-#define G(frame, field) (FX_SSA + (frame) * 0x1000 + 0x1000 - sizeof(struct sgx_gprsgx) + offsetof(struct sgx_gprsgx, field))
+#define G(frame, field) \
+    (FX_SSA + (frame) * 0x1000 + 0x1000 - sizeof(struct sgx_gprsgx) + offsetof(struct sgx_gprsgx, field))
 #define NEW_AEP 0x555500009990ull
 #define HOST_RSP 0x7ffc00001000ull
 #define HOST_RBP 0x7ffc00001040ull
@@ -29,7 +30,8 @@ struct effect {
 #define ARITHMETIC 0x254cd5ull /* CF PF AF ZF SF DF OF NT RF AC ID */
 
 #define FRESH(cssa, from_rip) \
-    { R, SGX_RAX, cssa }, { R, SGX_RCX, (from_rip) + 3 }, { RIP, 0, FX_BASE + FX_OENTRY }, { FS, 0, FX_BASE + FX_TLS }, \
+    { R, SGX_RAX, cssa }, { R, SGX_RCX, (from_rip) + 3 }, { RIP, 0, FX_BASE + FX_OENTRY }, { FS, 0, \
+      FX_BASE + FX_TLS }, \
     { GS, 0, FX_BASE + FX_DATA }, { MEM64, T(state), SGX_TCS_ACTIVE }, { MEM64, T(aep), NEW_AEP }, \
     { MEM64, G(cssa, ursp), HOST_RSP }, { MEM64, G(cssa, urbp), HOST_RBP }
 #define RESUMED \
@@ -70,7 +72,8 @@ static const struct effect effects[] = {
       BEFORE({ MEM64, G(0, exitinfo), 0xffull << 56 }), .change = { FRESH(1, FX_AEP), { NOTIFIED, 0, true } } },
 
     { "ERESUME writes", KIND_PLAIN, INTERRUPTED, SGX_ERESUME, false, 0x202, .change = { RESUMED } },
-    { "ERESUME with the TCS flag, bit clear", KIND_NOTIFY, INTERRUPTED, SGX_ERESUME, false, 0x202, .change = { RESUMED } },
+    { "ERESUME with the TCS flag, bit clear", KIND_NOTIFY, INTERRUPTED, SGX_ERESUME, false, 0x202,
+      .change = { RESUMED } },
     { "ERESUME with the TCS flag, AEXNOTIFY 0xfe", KIND_NOTIFY, INTERRUPTED, SGX_ERESUME, false, 0x202,
       BEFORE({ MEM64, G(0, exitinfo), 0xfeull << 56 }), .change = { RESUMED } },
     { "ERESUME with the bit, no TCS flag", KIND_PLAIN, NOTIFY, SGX_ERESUME, false, 0x202, .change = { RESUMED } },
@@ -84,13 +87,15 @@ static const struct effect effects[] = {
       BEFORE({ MEM64, G(0, rflags), 2 }), .change = { RESUMED, { RFLAGS, 0, 0x3002 } } },
     { "ERESUME, IOPL 2: IF from the host", KIND_PLAIN, INTERRUPTED, SGX_ERESUME, false, 0x2202,
       BEFORE({ MEM64, G(0, rflags), 2 }), .change = { RESUMED } },
-    { "ERESUME clears VM", KIND_PLAIN, INTERRUPTED, SGX_ERESUME, false, 0x20202, .change = { RESUMED, { RFLAGS, 0, 0x202 } } },
+    { "ERESUME clears VM", KIND_PLAIN, INTERRUPTED, SGX_ERESUME, false, 0x20202,
+      .change = { RESUMED, { RFLAGS, 0, 0x202 } } },
     { "ERESUME, TF, opt-out", KIND_PLAIN, INTERRUPTED, SGX_ERESUME, false, 0x202 | TF,
       .change = { RESUMED, { RFLAGS, 0, 0x202 }, } },
     { "ERESUME, TF, opt-in: nothing pends", KIND_PLAIN, INTERRUPTED, SGX_ERESUME, true, 0x202 | TF,
       .change = { RESUMED, { DBGOPTIN, 0, true } } },
 
-    { "EEXIT writes", KIND_PLAIN, INSIDE, SGX_EEXIT, false, 0x202, BEFORE({ R, SGX_RBX, FX_RIP }), .change = { EXITED } },
+    { "EEXIT writes", KIND_PLAIN, INSIDE, SGX_EEXIT, false, 0x202, BEFORE({ R, SGX_RBX, FX_RIP }),
+      .change = { EXITED } },
     { "EEXIT at CSSA 1 leaves CSSA", KIND_PLAIN, INSIDE_1, SGX_EEXIT, false, 0x202, BEFORE({ R, SGX_RBX, FX_RIP }),
       .change = { EXITED } },
     { "EEXIT keeps the flags", KIND_PLAIN, INSIDE, SGX_EEXIT, false, 0x202 | ARITHMETIC, BEFORE({ R, SGX_RBX, FX_RIP }),

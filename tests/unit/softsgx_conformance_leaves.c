@@ -6,7 +6,8 @@
 
 #include <stdlib.h>
 
-enum edit_kind { NONE, GPR, GPR_REL, TCS64, TCS32, MEM64, MEM32, MEM16, MEM8, EPCM_SET, EPCM_CLEAR, TYPE, TABLE, SECS_SET,
+enum edit_kind { NONE, GPR, GPR_REL, TCS64, TCS32, MEM64, MEM32, MEM16, MEM8, EPCM_SET, EPCM_CLEAR, TYPE, TABLE,
+  SECS_SET,
                  SECS_CLEAR, XCR0 };
 struct edit { enum edit_kind kind; uint64_t where, value; };
 
@@ -24,7 +25,8 @@ struct row {
 #define SUCCEEDS (-1)
 
 #define T(field) offsetof(struct sgx_tcs, field)
-#define G(frame, field) (FX_SSA + (frame) * 0x1000 + 0x1000 - sizeof(struct sgx_gprsgx) + offsetof(struct sgx_gprsgx, field))
+#define G(frame, field) \
+    (FX_SSA + (frame) * 0x1000 + 0x1000 - sizeof(struct sgx_gprsgx) + offsetof(struct sgx_gprsgx, field))
 #define K(field) (OP_KEYREQUEST + offsetof(struct sgx_keyrequest, field))
 #define FAULT_GP .vector = SGX_VEC_GP
 #define FAULT_PF(code, at) .vector = SGX_VEC_PF, .error_code = (code), .address = (at)
@@ -172,22 +174,28 @@ void test_dispatch(void **state)
     { leafname ": RCX not canonical", kind, situation, leaf, EDIT({ GPR, SGX_RCX, NOT_CANONICAL }), FAULT_GP }, \
     { leafname ": RCX not canonical, high", kind, situation, leaf, EDIT({ GPR, SGX_RCX, 0xffff7fffffffffffull }), \
       FAULT_GP }, \
-    { leafname ": RCX canonical, high half", kind, situation, leaf, EDIT({ GPR, SGX_RCX, 0xffff800000000000ull }), OK }, \
-    { leafname ": RCX highest user address", kind, situation, leaf, EDIT({ GPR, SGX_RCX, 0x00007fffffffffffull }), OK }, \
+    { leafname ": RCX canonical, high half", kind, situation, leaf, EDIT({ GPR, SGX_RCX, 0xffff800000000000ull }), \
+      OK }, \
+    { leafname ": RCX highest user address", kind, situation, leaf, EDIT({ GPR, SGX_RCX, 0x00007fffffffffffull }), \
+      OK }, \
     { leafname ": TCS not VALID", kind, situation, leaf, EDIT({ EPCM_CLEAR, FX_TCS, EPCM_VALID }), \
       FAULT_PF(NOT_PRESENT_W, FX_TCS) }, \
-    { leafname ": TCS BLOCKED", kind, situation, leaf, EDIT({ EPCM_SET, FX_TCS, EPCM_BLOCKED }), FAULT_PF(EPC_R, FX_TCS) }, \
-    { leafname ": TCS PENDING", kind, situation, leaf, EDIT({ EPCM_SET, FX_TCS, EPCM_PENDING }), FAULT_PF(EPC_R, FX_TCS) }, \
+    { leafname ": TCS BLOCKED", kind, situation, leaf, EDIT({ EPCM_SET, FX_TCS, EPCM_BLOCKED }), \
+      FAULT_PF(EPC_R, FX_TCS) }, \
+    { leafname ": TCS PENDING", kind, situation, leaf, EDIT({ EPCM_SET, FX_TCS, EPCM_PENDING }), \
+      FAULT_PF(EPC_R, FX_TCS) }, \
     { leafname ": TCS MODIFIED", kind, situation, leaf, EDIT({ EPCM_SET, FX_TCS, EPCM_MODIFIED }), \
       FAULT_PF(EPC_R, FX_TCS) }, \
-    { leafname ": TCS page type TRIM", kind, situation, leaf, EDIT({ TYPE, FX_TCS, SGX_PT_TRIM }), FAULT_PF(EPC_R, FX_TCS) }, \
+    { leafname ": TCS page type TRIM", kind, situation, leaf, EDIT({ TYPE, FX_TCS, SGX_PT_TRIM }), \
+      FAULT_PF(EPC_R, FX_TCS) }, \
     { leafname ": page table has no TCS", kind, situation, leaf, EDIT({ TABLE, FX_TCS, 0 }), \
       FAULT_PF(NOT_PRESENT_W, FX_TCS) }, \
     { leafname ": page table has TCS read-only", kind, situation, leaf, EDIT({ TABLE, FX_TCS, 1 }), \
       FAULT_PF(TABLE_W, FX_TCS) }, \
     { leafname ": OSSA not aligned", kind, situation, leaf, EDIT({ TCS64, T(ossa), FX_SSA + 8 }), FAULT_GP }, \
     { leafname ": OFSBASE not aligned", kind, situation, leaf, EDIT({ TCS64, T(ofsbase), FX_TLS + 1 }), FAULT_GP }, \
-    { leafname ": OGSBASE not aligned", kind, situation, leaf, EDIT({ TCS64, T(ogsbase), FX_TLS + 0x800 }), FAULT_GP }, \
+    { leafname ": OGSBASE not aligned", kind, situation, leaf, EDIT({ TCS64, T(ogsbase), FX_TLS + 0x800 }), \
+      FAULT_GP }, \
     { leafname ": TCS.FLAGS bit 2", kind, situation, leaf, EDIT({ TCS64, T(flags), 1 << 2 }), FAULT_GP }, \
     { leafname ": TCS.FLAGS bit 63", kind, situation, leaf, EDIT({ TCS64, T(flags), 1ull << 63 }), FAULT_GP }, \
     { leafname ": enclave not initialised", kind, situation, leaf, EDIT({ SECS_CLEAR, 0, SGX_ATTR_INIT }), FAULT_GP }, \
@@ -195,7 +203,8 @@ void test_dispatch(void **state)
     { leafname ": XFRM beyond XCR0", kind, situation, leaf, EDIT({ XCR0, 0, 1 }), FAULT_GP }, \
     { leafname ": TCS.AEXNOTIFY without the attribute", kind, situation, leaf, \
       EDIT({ TCS64, T(flags), SGX_TCS_AEXNOTIFY }), FAULT_GP }, \
-    { leafname ": attribute without TCS.AEXNOTIFY", kind_notify, situation, leaf, EDIT({ TCS64, T(flags), 0 }), FAULT_GP }, \
+    { leafname ": attribute without TCS.AEXNOTIFY", kind_notify, situation, leaf, EDIT({ TCS64, T(flags), 0 }), \
+      FAULT_GP }, \
     { leafname ": TCS.AEXNOTIFY without the attribute, opt-in", kind, situation, leaf, \
       EDIT({ TCS64, T(flags), SGX_TCS_AEXNOTIFY | SGX_TCS_DBGOPTIN }), OK }, \
     { leafname ": attribute without TCS.AEXNOTIFY, opt-in", kind_notify, situation, leaf, \
@@ -208,14 +217,17 @@ void test_dispatch(void **state)
       FAULT_PF(NOT_PRESENT, at) }, \
     { leafname ": frame BLOCKED", kind, situation, leaf, EDIT({ EPCM_SET, at, EPCM_BLOCKED }), FAULT_PF(EPC_R, at) }, \
     { leafname ": frame PENDING", kind, situation, leaf, EDIT({ EPCM_SET, at, EPCM_PENDING }), FAULT_PF(EPC_R, at) }, \
-    { leafname ": frame MODIFIED", kind, situation, leaf, EDIT({ EPCM_SET, at, EPCM_MODIFIED }), FAULT_PF(EPC_R, at) }, \
+    { leafname ": frame MODIFIED", kind, situation, leaf, EDIT({ EPCM_SET, at, EPCM_MODIFIED }), \
+      FAULT_PF(EPC_R, at) }, \
     { leafname ": frame page type TCS", kind, situation, leaf, EDIT({ TYPE, at, SGX_PT_TCS }), FAULT_PF(EPC_R, at) }, \
-    { leafname ": frame page type TRIM", kind, situation, leaf, EDIT({ TYPE, at, SGX_PT_TRIM }), FAULT_PF(EPC_R, at) }, \
+    { leafname ": frame page type TRIM", kind, situation, leaf, EDIT({ TYPE, at, SGX_PT_TRIM }), \
+      FAULT_PF(EPC_R, at) }, \
     { leafname ": EPCM denies reading the frame", kind, situation, leaf, EDIT({ EPCM_CLEAR, at, EPCM_R | EPCM_W }), \
       FAULT_PF(EPC_R, at) }, \
     { leafname ": EPCM denies writing the frame", kind, situation, leaf, EDIT({ EPCM_CLEAR, at, EPCM_W }), \
       FAULT_PF(EPC_W, at) }, \
-    { leafname ": page table has no frame", kind, situation, leaf, EDIT({ TABLE, at, 0 }), FAULT_PF(NOT_PRESENT, at) }, \
+    { leafname ": page table has no frame", kind, situation, leaf, EDIT({ TABLE, at, 0 }), \
+      FAULT_PF(NOT_PRESENT, at) }, \
     { leafname ": page table has the frame read-only", kind, situation, leaf, EDIT({ TABLE, at, 1 }), \
       FAULT_PF(TABLE_W, at) }
 
@@ -226,12 +238,14 @@ static const struct row eenter[] = {
     { "EENTER: CSSA > NSSA", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS32, T(cssa), 0xffffffff }), FAULT_GP },
     { "EENTER: NSSA = 0", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS32, T(nssa), 0 }), FAULT_GP },
     { "EENTER: last frame", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS32, T(cssa), FX_NSSA - 1 }), OK },
-    { "EENTER: frame beyond ELRANGE", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(ossa), FX_SIZE }), FAULT_PF(EPC_R, FX_SIZE) },
+    { "EENTER: frame beyond ELRANGE", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(ossa), FX_SIZE }),
+      FAULT_PF(EPC_R, FX_SIZE) },
     { "EENTER: frame below ELRANGE", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(ossa), -0x1000ull }),
       FAULT_PF(EPC_R, -0x1000ull) },
     { "EENTER: frame on a page never added", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(ossa), FX_HOLE }),
       FAULT_PF(NOT_PRESENT, FX_HOLE) },
-    { "EENTER: frame of CSSA 1 broken, CSSA 0", KIND_PLAIN, OUTSIDE, 2, EDIT({ EPCM_CLEAR, FX_SSA + 0x1000, EPCM_VALID }),
+    { "EENTER: frame of CSSA 1 broken, CSSA 0", KIND_PLAIN, OUTSIDE, 2,
+      EDIT({ EPCM_CLEAR, FX_SSA + 0x1000, EPCM_VALID }),
       OK },
     { "EENTER: frame of CSSA 1 broken, CSSA 1", KIND_PLAIN, INTERRUPTED, 2,
       EDIT({ EPCM_CLEAR, FX_SSA + 0x1000, EPCM_VALID }), FAULT_PF(NOT_PRESENT, FX_SSA + 0x1000) },
@@ -243,7 +257,8 @@ static const struct row eenter[] = {
     { "EENTER: OENTRY not canonical", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(oentry), NOT_CANONICAL }), FAULT_GP },
     { "EENTER: OFSBASE not canonical", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(ofsbase), NOT_CANONICAL }), FAULT_GP },
     { "EENTER: OGSBASE not canonical", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(ogsbase), NOT_CANONICAL }), FAULT_GP },
-    { "EENTER: OENTRY outside ELRANGE is not checked", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(oentry), FX_SIZE }), OK },
+    { "EENTER: OENTRY outside ELRANGE is not checked", KIND_PLAIN, OUTSIDE, 2, EDIT({ TCS64, T(oentry), FX_SIZE }),
+      OK },
     { "EENTER: alignment before AEP", KIND_PLAIN, OUTSIDE, 2,
       EDIT({ GPR_REL, SGX_RBX, FX_HOLE }, { GPR, SGX_RCX, NOT_CANONICAL }), FAULT_PF(NOT_PRESENT_W, FX_HOLE) },
     { "EENTER: AEP before EPCM", KIND_PLAIN, OUTSIDE, 2,
@@ -274,14 +289,18 @@ static const struct row eresume[] = {
       FAULT_PF(EPC_R, LARGE(0, 0)) },
     { "ERESUME: large frame, GPR page", KIND_LARGE, INTERRUPTED, 3, EDIT({ EPCM_SET, LARGE(0, 2), EPCM_MODIFIED }),
       FAULT_PF(EPC_R, LARGE(0, 2)) },
-    { "ERESUME: large frame, unused page", KIND_LARGE, INTERRUPTED, 3, EDIT({ EPCM_SET, LARGE(0, 1), EPCM_MODIFIED }), OK },
+    { "ERESUME: large frame, unused page", KIND_LARGE, INTERRUPTED, 3,
+      EDIT({ EPCM_SET, LARGE(0, 1), EPCM_MODIFIED }), OK },
     { "ERESUME: RIP not canonical", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, G(0, rip), NOT_CANONICAL }), FAULT_GP },
-    { "ERESUME: FSBASE not canonical", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, G(0, fsbase), NOT_CANONICAL }), FAULT_GP },
-    { "ERESUME: GSBASE not canonical", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, G(0, gsbase), NOT_CANONICAL }), FAULT_GP },
+    { "ERESUME: FSBASE not canonical", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, G(0, fsbase), NOT_CANONICAL }),
+      FAULT_GP },
+    { "ERESUME: GSBASE not canonical", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, G(0, gsbase), NOT_CANONICAL }),
+      FAULT_GP },
     { "ERESUME: OENTRY not canonical", KIND_PLAIN, INTERRUPTED, 3, EDIT({ TCS64, T(oentry), NOT_CANONICAL }), OK },
     { "ERESUME: OFSBASE not canonical", KIND_PLAIN, INTERRUPTED, 3, EDIT({ TCS64, T(ofsbase), NOT_CANONICAL }), OK },
     { "ERESUME: XSTATE_BV beyond XFRM", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, XSTATE(0, 512), 7 }), FAULT_GP },
-    { "ERESUME: XSTATE_BV bit 63", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, XSTATE(0, 512), 1ull << 63 | 3 }), FAULT_GP },
+    { "ERESUME: XSTATE_BV bit 63", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, XSTATE(0, 512), 1ull << 63 | 3 }),
+      FAULT_GP },
     { "ERESUME: XCOMP_BV", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM64, XSTATE(0, 520), 1ull << 63 }), FAULT_GP },
     { "ERESUME: XSAVE header byte 16", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM8, XSTATE(0, 528), 1 }), FAULT_GP },
     { "ERESUME: XSAVE header byte 23", KIND_PLAIN, INTERRUPTED, 3, EDIT({ MEM8, XSTATE(0, 535), 1 }), FAULT_GP },
@@ -317,7 +336,8 @@ void test_eresume(void **state)
 
 static const struct row exits[] = {
     { "EEXIT: RBX not canonical", KIND_PLAIN, INSIDE, 4, EDIT({ GPR, SGX_RBX, NOT_CANONICAL }), FAULT_GP },
-    { "EEXIT: RBX not canonical, high", KIND_PLAIN, INSIDE, 4, EDIT({ GPR, SGX_RBX, 0x8000000000000000ull }), FAULT_GP },
+    { "EEXIT: RBX not canonical, high", KIND_PLAIN, INSIDE, 4, EDIT({ GPR, SGX_RBX, 0x8000000000000000ull }),
+      FAULT_GP },
     { "EEXIT: RBX in the enclave", KIND_PLAIN, INSIDE, 4, EDIT({ GPR_REL, SGX_RBX, FX_CODE }), OK },
     { "EEXIT: at CSSA 1", KIND_PLAIN, INSIDE_1, 4, EDIT({ GPR, SGX_RBX, FX_RIP }), OK },
     FRAME_ROWS("EDECCSSA", KIND_PLAIN, INSIDE_1, SGX_EDECCSSA, FX_SSA),
@@ -328,7 +348,8 @@ static const struct row exits[] = {
       FAULT_PF(EPC_R, LARGE(0, 0)) },
     { "EDECCSSA: large frame, GPR page", KIND_LARGE, INSIDE_1, 9, EDIT({ EPCM_SET, LARGE(0, 2), EPCM_BLOCKED }),
       FAULT_PF(EPC_R, LARGE(0, 2)) },
-    { "EDECCSSA: large frame, unused page", KIND_LARGE, INSIDE_1, 9, EDIT({ EPCM_SET, LARGE(0, 1), EPCM_BLOCKED }), OK },
+    { "EDECCSSA: large frame, unused page", KIND_LARGE, INSIDE_1, 9, EDIT({ EPCM_SET, LARGE(0, 1), EPCM_BLOCKED }),
+      OK },
 };
 
 void test_eexit_edeccssa(void **state)
@@ -347,9 +368,11 @@ void test_eexit_edeccssa(void **state)
     { leafname " page without rights", KIND_PLAIN, INSIDE, leaf, EDIT({ GPR_REL, reg, FX_NONE }), \
       FAULT_PF(EPC_R, FX_NONE) }, \
     { leafname " page PENDING", KIND_PLAIN, INSIDE, leaf, EDIT({ EPCM_SET, at, EPCM_PENDING }), FAULT_PF(EPC_R, at) }, \
-    { leafname " page MODIFIED", KIND_PLAIN, INSIDE, leaf, EDIT({ EPCM_SET, at, EPCM_MODIFIED }), FAULT_PF(EPC_R, at) }, \
+    { leafname " page MODIFIED", KIND_PLAIN, INSIDE, leaf, EDIT({ EPCM_SET, at, EPCM_MODIFIED }), \
+      FAULT_PF(EPC_R, at) }, \
     { leafname " page BLOCKED", KIND_PLAIN, INSIDE, leaf, EDIT({ EPCM_SET, at, EPCM_BLOCKED }), FAULT_PF(EPC_R, at) }, \
-    { leafname " page not in the page table", KIND_PLAIN, INSIDE, leaf, EDIT({ TABLE, at, 0 }), FAULT_PF(NOT_PRESENT, at) }
+    { leafname " page not in the page table", KIND_PLAIN, INSIDE, leaf, EDIT({ TABLE, at, 0 }), \
+      FAULT_PF(NOT_PRESENT, at) }
 
 static const struct row ereport[] = {
     OPERAND_ROWS("EREPORT: TARGETINFO", 0, SGX_RBX, OP_RBX, 0x100),
@@ -382,7 +405,8 @@ static const struct row egetkey[] = {
       FAULT_PF(EPC_W, OP_RCX) },
     { "EGETKEY: page table denies writing the output", KIND_PLAIN, INSIDE, 1, EDIT({ TABLE, OP_RCX, 1 }),
       FAULT_PF(TABLE_W, OP_RCX) },
-    { "EGETKEY: KEYREQUEST may be read-only", KIND_PLAIN, INSIDE, 1, EDIT({ EPCM_CLEAR, OP_KEYREQUEST, EPCM_W }), CODE(0) },
+    { "EGETKEY: KEYREQUEST may be read-only", KIND_PLAIN, INSIDE, 1, EDIT({ EPCM_CLEAR, OP_KEYREQUEST, EPCM_W }),
+      CODE(0) },
     { "EGETKEY: reserved field at 6", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(reserved1), 1 }), FAULT_GP },
     { "EGETKEY: reserved field at 78", KIND_PLAIN, INSIDE, 1, EDIT({ MEM8, K(reserved2), 1 }), FAULT_GP },
     { "EGETKEY: reserved field at 511", KIND_PLAIN, INSIDE, 1, EDIT({ MEM8, K(reserved2) + 433, 1 }), FAULT_GP },
@@ -396,15 +420,18 @@ static const struct row egetkey[] = {
     { "EGETKEY: CONFIGSVN without KSS", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(configsvn), 1 }), FAULT_GP },
     { "EGETKEY: CONFIGSVN above the enclave's", KIND_KSS, INSIDE, 1, EDIT({ MEM16, K(configsvn), 1 }),
       CODE(SGX_INVALID_ISVSVN) },
-    { "EGETKEY: ISVSVN above the enclave's", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(isvsvn), 5 }), CODE(SGX_INVALID_ISVSVN) },
+    { "EGETKEY: ISVSVN above the enclave's", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(isvsvn), 5 }),
+      CODE(SGX_INVALID_ISVSVN) },
     { "EGETKEY: ISVSVN of the enclave", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(isvsvn), 4 }), CODE(0) },
     { "EGETKEY: CPUSVN of another processor", KIND_PLAIN, INSIDE, 1, EDIT({ MEM8, K(cpusvn) + 15, 0 }),
       CODE(SGX_INVALID_CPUSVN) },
-    { "EGETKEY: oldest CPUSVN", KIND_PLAIN, INSIDE, 1, EDIT({ MEM64, K(cpusvn), 0 }, { MEM64, K(cpusvn) + 8, 0 }), CODE(0) },
+    { "EGETKEY: oldest CPUSVN", KIND_PLAIN, INSIDE, 1, EDIT({ MEM64, K(cpusvn), 0 }, { MEM64, K(cpusvn) + 8, 0 }),
+      CODE(0) },
     { "EGETKEY: CPUSVN before ISVSVN", KIND_PLAIN, INSIDE, 1, EDIT({ MEM8, K(cpusvn), 0 }, { MEM16, K(isvsvn), 5 }),
       CODE(SGX_INVALID_CPUSVN) },
     { "EGETKEY: KEYNAME 5", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(keyname), 5 }), CODE(SGX_INVALID_KEYNAME) },
-    { "EGETKEY: KEYNAME 0xffff", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(keyname), 0xffff }), CODE(SGX_INVALID_KEYNAME) },
+    { "EGETKEY: KEYNAME 0xffff", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(keyname), 0xffff }),
+      CODE(SGX_INVALID_KEYNAME) },
     { "EGETKEY: EINITTOKEN without the attribute", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(keyname), 0 }),
       CODE(SGX_INVALID_ATTRIBUTE) },
     { "EGETKEY: PROVISION without the attribute", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(keyname), 1 }),
@@ -413,7 +440,8 @@ static const struct row egetkey[] = {
       CODE(SGX_INVALID_ATTRIBUTE) },
     { "EGETKEY: EINITTOKEN", KIND_PLAIN, INSIDE, 1,
       EDIT({ MEM16, K(keyname), 0 }, { SECS_SET, 0, SGX_ATTR_EINITTOKENKEY }), CODE(0) },
-    { "EGETKEY: PROVISION", KIND_PLAIN, INSIDE, 1, EDIT({ MEM16, K(keyname), 1 }, { SECS_SET, 0, SGX_ATTR_PROVISIONKEY }),
+    { "EGETKEY: PROVISION", KIND_PLAIN, INSIDE, 1,
+      EDIT({ MEM16, K(keyname), 1 }, { SECS_SET, 0, SGX_ATTR_PROVISIONKEY }),
       CODE(0) },
     { "EGETKEY: PROVISION_SEAL, ISVSVN too high", KIND_PLAIN, INSIDE, 1,
       EDIT({ MEM16, K(keyname), 2 }, { SECS_SET, 0, SGX_ATTR_PROVISIONKEY }, { MEM16, K(isvsvn), 5 }),

@@ -76,7 +76,8 @@ static void target_of(const struct fx *fx, struct sgx_targetinfo *target)
 }
 
 static const struct fx_options here = { .attributes = FX_ATTR };
-static const struct fx_options there = { .attributes = FX_ATTR, .base = FX_BASE + FX_SIZE, .miscselect = SGX_MISC_EXINFO,
+static const struct fx_options there = { .attributes = FX_ATTR, .base = FX_BASE + FX_SIZE,
+  .miscselect = SGX_MISC_EXINFO,
                                          .tcs_flags = SGX_TCS_AEXNOTIFY, .ssaframesize = 2 };
 
 static struct fx_options notify_there(void)
