@@ -30,8 +30,8 @@ struct effect {
 #define ARITHMETIC 0x254cd5ull /* CF PF AF ZF SF DF OF NT RF AC ID */
 
 #define FRESH(cssa, from_rip) \
-    { R, SGX_RAX, cssa }, { R, SGX_RCX, (from_rip) + 3 }, { RIP, 0, FX_BASE + FX_OENTRY }, { FS, 0, \
-      FX_BASE + FX_TLS }, \
+    { R, SGX_RAX, cssa }, { R, SGX_RCX, (from_rip) + 3 }, { RIP, 0, FX_BASE + FX_OENTRY }, \
+    { FS, 0, FX_BASE + FX_TLS }, \
     { GS, 0, FX_BASE + FX_DATA }, { MEM64, T(state), SGX_TCS_ACTIVE }, { MEM64, T(aep), NEW_AEP }, \
     { MEM64, G(cssa, ursp), HOST_RSP }, { MEM64, G(cssa, urbp), HOST_RBP }
 #define RESUMED \

@@ -7,8 +7,7 @@
 #include <stdlib.h>
 
 enum edit_kind { NONE, GPR, GPR_REL, TCS64, TCS32, MEM64, MEM32, MEM16, MEM8, EPCM_SET, EPCM_CLEAR, TYPE, TABLE,
-  SECS_SET,
-                 SECS_CLEAR, XCR0 };
+                 SECS_SET, SECS_CLEAR, XCR0 };
 struct edit { enum edit_kind kind; uint64_t where, value; };
 
 struct row {
