@@ -93,6 +93,9 @@ bool user_range_ok(const void *p, size_t n);          /* lies in application mem
 /* Starts a thread on a free TCS: its checkpoint := *regs, its vector state := the caller's. 0, -EAGAIN (no TCS free),
  * or -errno. *slot is its number. thread is what current_thread() will return there. */
 int thread_create(struct thread *thread, const struct checkpoint *regs, uint32_t *slot);
+/* The thread's last steps begin: from now on a thread_create that finds no free TCS waits for this one. Call it before
+ * the program can learn that the thread has ended (clear_child_tid). */
+void thread_retire(void);
 _Noreturn void thread_exit(void);                     /* gives the TCS back; touches no application memory */
 /* Sleep until unpark(own slot), a kick, a signal in the mailbox, or the timeout (ns, relative; <0: for ever). May wake
  * for no reason: the caller re-checks trusted state. unpark before park makes park return at once. */

@@ -34,6 +34,8 @@ int host_probe(struct host_sgx sgx[2], const struct image *image);
 
 /* Builds the enclave and runs it in this process. Does not return on success: the process ends with the program's own
  * status (128+N for signals). Returns -1 with a message if the enclave could not be started. */
+/* Exit status when the enclave stopped itself or could not be run (cli/exit_codes.h). */
+#define HOST_EXIT_REFUSED 4
 int host_run(const struct image *image, const struct host_options *options, struct image_error *error);
 
 #ifdef __cplusplus

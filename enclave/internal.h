@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of enclave/ offer each other, and nobody else. */
+#ifndef VIGIL_ENCLAVE_INTERNAL_H
+#define VIGIL_ENCLAVE_INTERNAL_H
+
+#include "enclave/tcb.h"
+
+#define LINUX_SIGBUS 7
+#define LINUX_SIGSEGV 11
+#define LINUX_EFAULT 14
+#define LINUX_EAGAIN 11
+#define LINUX_EINVAL 22
+#define LINUX_EIO 5
+#define LINUX_ENAMETOOLONG 36
+
+/* init.c */
+extern struct vigil_boot_info boot_info_section;
+bool exinfo_on(void);
+uint64_t elrange_end(void);
+void self_report_init(void);                  /* report.c: reads this enclave's own attributes */
+const struct sgx_attributes *self_attributes(void);
+uint32_t self_miscselect(void);
+
+/* usercopy.c: 0 if rip is not an instruction that may fault. */
+uint64_t exception_fixup(uint64_t rip);
+
+/* start.c */
+void start_info_copy(uint64_t untrusted_boot);
+/* kmalloc.c */
+void kheap_init(void *start, size_t size);
+/* xstate.c */
+void xstate_measure(void);
+/* log.c */
+void log_init(void);
+void log_set_level(uint32_t level);
+int format_args(char *buf, size_t size, const char *fmt, __builtin_va_list args);
+/* ocall.c */
+void ocall_thread_init(struct tcb *t, uint64_t untrusted_shared);
+int ocall_thread_create(uint32_t slot);
+long ocall(uint64_t op, long a0, long a1, long a2, long a3, long a4, long a5);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What is said at process exit. */
+#include "enclave/internal.h"
+
+static void print_thread(const struct tcb *t)
+{
+    log_line(VIGIL_LOG_ERROR,
+             "stats: thread %u: notifications %lu, coalesced restarts %lu, delivered %lu, runtime faults handled %lu, "
+             "EENTER %lu, EEXIT %lu, resumes %lu, EDECCSSA %lu",
+             t->slot, t->notifications, t->coalesced, t->delivered, t->runtime_fixups, t->stats.eenter, t->stats.eexit,
+             t->stats.resumes, t->stats.edeccssa);
+}
+
+void enclave_print_exit_lines(void)
+{
+    uint64_t notifications = 0;
+
+    for (uint32_t i = 0; i < boot_info()->thread_count; i++) {
+        struct tcb *t = tcb_of_slot(i);
+        stacks_check_canaries(t);
+        notifications += t->notifications;
+        if ((config()->flags & VIGIL_FLAG_STATS) && t->stats.eenter)
+            print_thread(t);
+    }
+    if (aex_notify_on())
+        log_line(VIGIL_LOG_WARNING, "AEX-Notify counter at process exit: %lu", notifications);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The thread control block: one page for each TCS, at GS base. The constants at the top are for assembly and are
+ * asserted against the structure below. See include/vigil/layout.h for what surrounds the page. */
+#ifndef VIGIL_TCB_H
+#define VIGIL_TCB_H
+
+#include "vigil/layout.h"
+
+#define TCB_SELF        0
+#define TCB_ENTRY_STATE 8
+#define TCB_CKPT        16
+#define TCB_CKPT_RFLAGS (TCB_CKPT + 128)
+#define TCB_CKPT_RIP    (TCB_CKPT + 136)
+#define TCB_CKPT_FSBASE (TCB_CKPT + 144)
+#define TCB_PROBE_WORD  (TCB_CKPT + 152)
+#define TCB_HOST_RSP    176
+#define TCB_HOST_RBP    184
+#define TCB_HOST_RETURN 192
+#define TCB_OCALL_RSP   200
+#define TCB_SHARED      208
+#define TCB_XFRM        216
+#define TCB_STAT_EENTER 224
+#define TCB_STAT_EEXIT  232
+#define TCB_STAT_RESUME 240
+#define TCB_STAT_EDECCSSA 248
+#define TCB_STAT_STUB   256
+#define TCB_STUB_DUE    264
+
+/* entry_state: what an EENTER at CSSA=0 means. Owned by entry.S and thread.c. */
+#define ENTRY_FREE    0   /* no thread: refused (or the very first entry of the enclave) */
+#define ENTRY_START   1   /* thread.c prepared a thread */
+#define ENTRY_RUNNING 2   /* inside the enclave: refused */
+#define ENTRY_OCALL   3   /* the result of the OCALL arrives */
+#define ENTRY_CLAIMED 4   /* thread.c is preparing a thread: refused */
+
+#ifndef __ASSEMBLER__
+#include "enclave/enclave.h"
+
+/* Counters are written by their own thread only and summed at process exit. */
+struct tcb_stats {
+    uint64_t eenter, eexit, resumes, edeccssa, stub;
+};
+
+struct tcb {
+    struct tcb *self;
+    uint64_t entry_state;
+    struct checkpoint ckpt;
+    uint64_t probe_word;           /* the return address of the execute probe */
+    uint64_t untrusted_rsp, untrusted_rbp, untrusted_return;
+    uint64_t ocall_rsp;
+    struct vigil_shared *shared;   /* untrusted memory; the pointer was checked to lie outside ELRANGE */
+    uint64_t xfrm;
+    struct tcb_stats stats;
+    uint64_t stub_due;             /* the next resume follows an AEX: run the probes */
+    uint32_t slot, token, parked, leaving;
+    struct thread *thread;
+    uint64_t bounce, bounce_size, bounce_used;
+
+    /* What stage 1 found, for stage 2. */
+    struct {
+        uint32_t exitinfo, untrusted_claim;
+        uint64_t rip;
+        struct sgx_exinfo exinfo;
+    } event;
+    uint64_t notifications, coalesced, delivered, runtime_fixups;
+};
+
+static inline struct tcb *tcb_current(void)
+{
+    struct tcb *t;
+    __asm__ volatile("movq %%gs:0, %0" : "=r"(t));
+    return t;
+}
+
+static inline struct sgx_gprsgx *tcb_gpr0(struct tcb *t)
+{
+    return (struct sgx_gprsgx *)((char *)t + VIGIL_GS_GPR0);
+}
+
+static inline struct sgx_exinfo *tcb_exinfo0(struct tcb *t)
+{
+    return (struct sgx_exinfo *)((char *)t + VIGIL_GS_EXINFO0);
+}
+
+struct tcb *tcb_of_slot(uint32_t slot);
+void stacks_arm_canaries(struct tcb *t);
+void stacks_check_canaries(struct tcb *t);
+
+/* entry.S */
+extern char resume_begin[], resume_end[], resume_final_jump[];
+extern char stage2_legacy_entry[], runtime_fault_entry[];
+uint64_t ocall_raw(uint64_t op, const uint64_t args[7]);
+_Noreturn void thread_leave(void);
+
+/* Called by entry.S */
+void runtime_boot(uint64_t untrusted_shared);
+void runtime_thread_start(uint64_t untrusted_shared);
+void runtime_stage2(void);
+void runtime_events(void);
+void runtime_gate_syscall(void);
+_Noreturn void runtime_fault(void);
+enum stage1_action { STAGE1_EEXIT = 0, STAGE1_RESUME = 1, STAGE1_DELIVER = 2 };
+enum stage1_action stage1(uint32_t untrusted_claim);
+#endif
+#endif

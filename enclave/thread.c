@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Threads as the enclave sees them: thread blocks, parking, locks, stack canaries. */
+#include "enclave/internal.h"
+
+#include <asm/unistd_64.h>
+
+#define CANARY_WORDS 8
+#define CANARY 0x7669676c63616e61ull
+#define FUTEX_WAIT 0
+#define FUTEX_WAKE 1
+
+struct checkpoint *current_regs(void)
+{
+    return &tcb_current()->ckpt;
+}
+
+struct thread *current_thread(void)
+{
+    return tcb_current()->thread;
+}
+
+void set_current_thread(struct thread *thread)
+{
+    tcb_current()->thread = thread;
+}
+
+uint32_t current_slot(void)
+{
+    return tcb_current()->slot;
+}
+
+static uint64_t *canary_at(struct tcb *t, int gs_offset)
+{
+    return (uint64_t *)((char *)t + gs_offset);
+}
+
+void stacks_arm_canaries(struct tcb *t)
+{
+    for (int i = 0; i < CANARY_WORDS; i++) {
+        canary_at(t, VIGIL_GS_KSTACK_LOW)[i] = CANARY;
+        canary_at(t, VIGIL_GS_S1STACK_LOW)[i] = CANARY;
+    }
+}
+
+void stacks_check_canaries(struct tcb *t)
+{
+    for (int i = 0; i < CANARY_WORDS; i++)
+        if (canary_at(t, VIGIL_GS_KSTACK_LOW)[i] != CANARY || canary_at(t, VIGIL_GS_S1STACK_LOW)[i] != CANARY)
+            runtime_fail("a runtime stack was overrun: this is a bug in Vigil");
+}
+
+/* Claims a free thread block. NULL if there is none. */
+static struct tcb *claim_free(void)
+{
+    for (uint32_t i = 0; i < boot_info()->thread_count; i++) {
+        struct tcb *t = tcb_of_slot(i);
+        uint64_t expected = ENTRY_FREE;
+        if (__atomic_load_n(&t->entry_state, __ATOMIC_RELAXED) == ENTRY_FREE &&
+            __atomic_compare_exchange_n(&t->entry_state, &expected, ENTRY_CLAIMED, false, __ATOMIC_ACQUIRE,
+                                        __ATOMIC_RELAXED))
+            return t;
+    }
+    return NULL;
+}
+
+/* Is a thread on its way out (thread_retire was called, its block is not free yet)? A creator waits for it: the program
+ * has already been told that the thread is gone. */
+static bool some_leaving(void)
+{
+    for (uint32_t i = 0; i < boot_info()->thread_count; i++) {
+        struct tcb *t = tcb_of_slot(i);
+        if (__atomic_load_n(&t->leaving, __ATOMIC_SEQ_CST))
+            return true;
+    }
+    return false;
+}
+
+void thread_retire(void)
+{
+    __atomic_store_n(&tcb_current()->leaving, 1, __ATOMIC_SEQ_CST);
+}
+
+int thread_create(struct thread *thread, const struct checkpoint *regs, uint32_t *slot)
+{
+    struct tcb *t = claim_free();
+    while (!t && some_leaving()) {
+        ocall_syscall(__NR_sched_yield, 0, 0, 0, 0, 0, 0);
+        t = claim_free();
+    }
+    if (!t)
+        return -LINUX_EAGAIN;
+    t->ckpt = *regs;
+    t->thread = thread;
+    t->token = t->parked = t->leaving = 0;
+    t->stub_due = 0;
+    tcb_gpr0(t)->exitinfo = 0;
+    xstate_save((char *)t + VIGIL_GS_XSAVE);
+    *slot = t->slot;
+    __atomic_store_n(&t->entry_state, ENTRY_START, __ATOMIC_RELEASE);
+    int status = ocall_thread_create(t->slot);
+    if (status)
+        __atomic_store_n(&t->entry_state, ENTRY_FREE, __ATOMIC_RELEASE);
+    return status;
+}
+
+_Noreturn void thread_exit(void)
+{
+    struct tcb *t = tcb_current();
+    stacks_check_canaries(t);
+    t->thread = NULL;
+    thread_leave();
+}
+
+void park(int64_t timeout_ns)
+{
+    struct tcb *t = tcb_current();
+    struct vigil_shared *shared = t->shared;
+    uint32_t untrusted_word = __atomic_load_n(&shared->park, __ATOMIC_SEQ_CST);
+
+    __atomic_store_n(&t->parked, 1, __ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&t->token, __ATOMIC_SEQ_CST)) {
+        struct { int64_t sec, nsec; } timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+        void *untrusted_timeout = NULL;
+        uint64_t used = t->bounce_used;
+        if (timeout_ns >= 0) {
+            untrusted_timeout = bounce_alloc(sizeof(timeout));
+            if (!untrusted_timeout)
+                runtime_fail("no OCALL memory left for a timeout");
+            untrusted_write(untrusted_timeout, &timeout, sizeof(timeout));
+        }
+        ocall_syscall_intr(__NR_futex, (long)&shared->park, FUTEX_WAIT, untrusted_word, (long)untrusted_timeout, 0, 0);
+        t->bounce_used = used;
+    }
+    __atomic_store_n(&t->parked, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&t->token, 0, __ATOMIC_SEQ_CST);
+}
+
+void unpark(uint32_t slot)
+{
+    struct tcb *t = tcb_of_slot(slot);
+    struct vigil_shared *shared = __atomic_load_n(&t->shared, __ATOMIC_SEQ_CST);
+
+    __atomic_store_n(&t->token, 1, __ATOMIC_SEQ_CST);
+    if (!shared || !__atomic_load_n(&t->parked, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_add_fetch(&shared->park, 1, __ATOMIC_SEQ_CST);
+    ocall_syscall(__NR_futex, (long)&shared->park, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
+/* Short critical sections: a few tries, then the host's scheduler. */
+void lock(lock_t *l)
+{
+    for (unsigned tries = 0; __atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE); tries++) {
+        if (tries < 100 || !tcb_current()->shared)
+            __asm__ volatile("pause");
+        else
+            ocall_syscall(__NR_sched_yield, 0, 0, 0, 0, 0, 0);
+    }
+}
+
+void unlock(lock_t *l)
+{
+    __atomic_store_n(&l->word, 0, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The software SGX as a backend. */
+#include "host/internal.h"
+#include "softsgx/softsgx.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static struct softsgx_enclave *enclave;
+
+static void probe(struct host_sgx *sgx)
+{
+    uint32_t leaf0[4], leaf1[4];
+
+    *sgx = (struct host_sgx){.name = "software", .usable = true};
+    if (!softsgx_cpuid(0x12, 0, leaf0) || !softsgx_cpuid(0x12, 1, leaf1)) {
+        sgx->usable = false;
+        snprintf(sgx->reason, sizeof(sgx->reason), "the software SGX does not enumerate itself");
+        return;
+    }
+    sgx->sgx1 = leaf0[0] & 1;
+    sgx->sgx2 = leaf0[0] & 2;
+    sgx->edeccssa = leaf0[0] & (1u << 11);
+    sgx->exinfo = leaf0[1] & SGX_MISC_EXINFO;
+    sgx->aex_notify = leaf1[0] & (1u << 10);
+    sgx->xfrm = softsgx_xfrm();
+    snprintf(sgx->reason, sizeof(sgx->reason), "always there; protects nothing");
+}
+
+static int fail(struct image_error *error, const char *what, int status)
+{
+    if (status < 0)
+        snprintf(error->text, sizeof(error->text), "software SGX: %s: %s", what, strerror(-status));
+    else
+        snprintf(error->text, sizeof(error->text), "software SGX: %s (SGX error %d)", what, status);
+    return -1;
+}
+
+/* Error texts for what EINIT refuses. */
+static const char *einit_refusal(int status)
+{
+    switch (status) {
+    case SGX_INVALID_MEASUREMENT:
+        return "EINIT: the image is not the one that was signed; sign it again";
+    case SGX_INVALID_SIGNATURE:
+    case SGX_INVALID_SIG_STRUCT:
+        return "EINIT: the signature is wrong; sign the image again";
+    case SGX_INVALID_ATTRIBUTE:
+        return "EINIT: the signed attributes are not granted here";
+    default:
+        return "EINIT";
+    }
+}
+
+static void schedule(const struct host_options *options)
+{
+    if (options->aex == HOST_AEX_AFTER)
+        softsgx_aex_after(options->aex_n);
+    else if (options->aex == HOST_AEX_EVERY)
+        softsgx_aex_every();
+    else if (options->aex == HOST_AEX_RANDOM)
+        softsgx_aex_random(options->aex_seed, (uint32_t)options->aex_n);
+}
+
+static const struct host_options *pending_schedule;
+
+static int load(const struct image *image, const struct host_options *options, struct image_error *error)
+{
+    pending_schedule = options;
+    int status = softsgx_process_init();
+    if (status)
+        return fail(error, "cannot start (the machine must offer FSGSBASE instructions)", status);
+    status = softsgx_create(&image->secs, &enclave);
+    if (status)
+        return fail(error, "ECREATE", status);
+    for (size_t i = 0; i < image->range_count; i++) {
+        const struct image_range *r = &image->ranges[i];
+        struct sgx_secinfo secinfo = {.flags = r->secinfo_flags};
+        status = softsgx_add_pages(enclave, r->offset, r->content, r->length, &secinfo, r->measured);
+        if (status)
+            return fail(error, r->name, status);
+    }
+    status = softsgx_init(enclave, &image->sigstruct);
+    if (status)
+        return fail(error, einit_refusal(status), status);
+    softsgx_set_tick_hz(options->tick_hz);
+    return 0;
+}
+
+/* The interrupt schedule of a test is the first thread's. */
+static int thread_init(void)
+{
+    int status = softsgx_thread_init();
+    if (!status && pending_schedule) {
+        schedule(pending_schedule);
+        pending_schedule = NULL;
+    }
+    return status;
+}
+
+static int protect(uint64_t address, uint64_t length, int prot)
+{
+    return softsgx_protect(enclave, address, length, prot);
+}
+
+static void print_stats(int fd)
+{
+    struct softsgx_stats s;
+    softsgx_get_stats(&s);
+    dprintf(fd,
+            "vigil: stats: processor: EENTER %lu, ERESUME %lu, of them notifications %lu, EEXIT %lu, EDECCSSA %lu, AEX %lu "
+            "(interrupts %lu, exceptions %lu), ticks %lu\n",
+            s.eenter, s.eresume, s.eresume_notify, s.eexit, s.edeccssa, s.aex, s.aex_interrupt, s.aex_exception, s.ticks);
+}
+
+const struct sgx_backend backend_software = {
+    .probe = probe,
+    .load = load,
+    .protect = protect,
+    .thread_init = thread_init,
+    .thread_exit = softsgx_thread_exit,
+    .sigaction = softsgx_sigaction,
+    .print_stats = print_stats,
+};
+
+struct softsgx_enclave *host_software_enclave(void)
+{
+    return enclave;
+}
