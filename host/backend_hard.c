@@ -118,8 +118,9 @@ static int protect(uint64_t address, uint64_t length, int prot)
 static __thread char *signal_stack;
 #define SIGNAL_STACK 65536
 
-static int thread_init(void)
+static int thread_init(uint64_t ordinal)
 {
+    (void)ordinal;
     signal_stack = mmap(NULL, SIGNAL_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     stack_t ss = {.ss_sp = signal_stack, .ss_size = SIGNAL_STACK};
     return signal_stack == MAP_FAILED || sigaltstack(&ss, NULL) ? -1 : 0;

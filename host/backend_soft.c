@@ -55,21 +55,28 @@ static const char *einit_refusal(int status)
     }
 }
 
-static void schedule(const struct host_options *options)
+static const struct host_options *options_now;
+
+/* The interrupt schedule of a test, for the calling thread. */
+static void schedule(uint64_t ordinal)
 {
-    if (options->aex == HOST_AEX_AFTER)
+    const struct host_options *options = options_now;
+
+    if (options->aex == HOST_AEX_RANDOM)
+        softsgx_aex_random(options->aex_seed + ordinal, (uint32_t)options->aex_n);
+    else if (ordinal)
+        return;
+    else if (options->step)
+        softsgx_step(options->step, NULL);
+    else if (options->aex == HOST_AEX_AFTER)
         softsgx_aex_after(options->aex_n);
     else if (options->aex == HOST_AEX_EVERY)
         softsgx_aex_every();
-    else if (options->aex == HOST_AEX_RANDOM)
-        softsgx_aex_random(options->aex_seed, (uint32_t)options->aex_n);
 }
-
-static const struct host_options *pending_schedule;
 
 static int load(const struct image *image, const struct host_options *options, struct image_error *error)
 {
-    pending_schedule = options;
+    options_now = options;
     int status = softsgx_process_init();
     if (status)
         return fail(error, "cannot start (the machine must offer FSGSBASE instructions)", status);
@@ -87,17 +94,16 @@ static int load(const struct image *image, const struct host_options *options, s
     if (status)
         return fail(error, einit_refusal(status), status);
     softsgx_set_tick_hz(options->tick_hz);
+    if (options->loaded)
+        options->loaded(options->loaded_arg);
     return 0;
 }
 
-/* The interrupt schedule of a test is the first thread's. */
-static int thread_init(void)
+static int thread_init(uint64_t ordinal)
 {
     int status = softsgx_thread_init();
-    if (!status && pending_schedule) {
-        schedule(pending_schedule);
-        pending_schedule = NULL;
-    }
+    if (!status)
+        schedule(ordinal);
     return status;
 }
 

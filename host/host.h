@@ -5,6 +5,7 @@
 #define VIGIL_HOST_H
 
 #include "image/image.h"
+#include "softsgx/softsgx.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -17,7 +18,12 @@ struct host_options {
     int argc;
     char **argv;                /* the program's, if the configuration takes them from the command line */
     char **envp;
-    /* Interrupt schedules for tests (software SGX only), applied to the first thread. */
+    /* Called when the enclave is loaded, before it is entered (tests set breakpoints here). */
+    void (*loaded)(void *arg);
+    void *loaded_arg;
+    /* Interrupt schedules for tests (software SGX only). AFTER and EVERY are the first thread's; RANDOM is every
+     * thread's, from aex_seed plus the thread's ordinal number, with aex_n instructions between AEXs on average. */
+    enum softsgx_action (*step)(void *arg, const struct softsgx_boundary *boundary);   /* first thread */
     enum { HOST_AEX_NONE, HOST_AEX_AFTER, HOST_AEX_EVERY, HOST_AEX_RANDOM } aex;
     uint64_t aex_n, aex_seed;
 };

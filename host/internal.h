@@ -24,6 +24,7 @@ struct host_thread {
     struct vigil_shared shared;   /* what the enclave sees of us */
     _Atomic int occupied;         /* a host thread uses this TCS (futex word) */
     _Atomic pid_t tid;
+    uint64_t ordinal;
 };
 
 /* What an EEXIT leaves in the registers. */
@@ -43,14 +44,13 @@ struct sgx_backend {
     /* All return 0 or fill error and return -1. */
     int (*load)(const struct image *image, const struct host_options *options, struct image_error *error);
     int (*protect)(uint64_t address, uint64_t length, int prot);   /* 0 or -errno */
-    int (*thread_init)(void);
+    int (*thread_init)(uint64_t ordinal);   /* ordinal: how many threads were started before */
     void (*thread_exit)(void);
     int (*sigaction)(int sig, void (*handler)(int, siginfo_t *, void *));  /* handler NULL: default action */
     void (*print_stats)(int fd);
 };
 extern const struct sgx_backend backend_software, backend_hardware;
 /* The loaded enclave, for tests that drive the software processor (tests/sweep). */
-struct softsgx_enclave;
 struct softsgx_enclave *host_software_enclave(void);
 
 /* run.c */

@@ -26,6 +26,7 @@ const struct sgx_backend *backend;
 __thread struct host_thread *host_current;
 uint32_t host_thread_count;
 static struct host_thread *threads;
+static _Atomic uint64_t threads_started;
 
 static int fail(struct image_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static int fail(struct image_error *error, const char *format, ...)
@@ -72,7 +73,7 @@ static void *thread_main(void *arg)
     sigset_t all, none;
 
     /* Created with every signal blocked: no handler runs before this thread can take it, or after. */
-    if (backend->thread_init()) {
+    if (backend->thread_init(thread->ordinal)) {
         dprintf(STDERR_FILENO, "vigil: no memory for a new thread's signal stack\n");
         _exit(HOST_EXIT_REFUSED);
     }
@@ -108,6 +109,7 @@ int host_thread_start(uint32_t slot)
         goto out;
     __atomic_store_n(&thread->shared.pending, 0, __ATOMIC_SEQ_CST);
     thread->claim = 0;
+    thread->ordinal = ++threads_started;
     pthread_attr_init(&attr);
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attr, HOST_STACK);
@@ -189,7 +191,7 @@ int host_run(const struct image *image, const struct host_options *options, stru
         dprintf(STDERR_FILENO, "vigil: software SGX: this run is NOT protected (testing and development only)\n");
     if (backend->load(image, options, error))
         return -1;
-    if (backend->thread_init() || host_signals_init())
+    if (backend->thread_init(0) || host_signals_init())
         return fail(error, "cannot install signal handlers: %s", strerror(errno));
     host_stats = options->stats || (image->config->flags & VIGIL_FLAG_STATS);
     make_boot(&boot, options);
