@@ -82,9 +82,10 @@ static int permissions(uint64_t flags)
            (flags & SGX_SECINFO_X ? PROT_EXEC : 0);
 }
 
-static int load(const struct image *image, const struct host_options *options, struct image_error *error)
+static int load(const struct image *image, const struct sgx_secs *secs, const struct host_options *options,
+                struct image_error *error)
 {
-    struct sgx_enclave_create create = {.src = (uint64_t)&image->secs};
+    struct sgx_enclave_create create = {.src = (uint64_t)secs};
     struct sgx_enclave_init init = {.sigstruct = (uint64_t)&image->sigstruct};
     (void)options;
 

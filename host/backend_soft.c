@@ -74,13 +74,14 @@ static void schedule(uint64_t ordinal)
         softsgx_aex_every();
 }
 
-static int load(const struct image *image, const struct host_options *options, struct image_error *error)
+static int load(const struct image *image, const struct sgx_secs *secs, const struct host_options *options,
+                struct image_error *error)
 {
     options_now = options;
     int status = softsgx_process_init();
     if (status)
         return fail(error, "cannot start (the machine must offer FSGSBASE instructions)", status);
-    status = softsgx_create(&image->secs, &enclave);
+    status = softsgx_create(secs, &enclave);
     if (status)
         return fail(error, "ECREATE", status);
     for (size_t i = 0; i < image->range_count; i++) {

@@ -42,7 +42,8 @@ extern char enclave_eenter[], intr_check[], intr_end[], intr_eintr[];
 struct sgx_backend {
     void (*probe)(struct host_sgx *sgx);
     /* All return 0 or fill error and return -1. */
-    int (*load)(const struct image *image, const struct host_options *options, struct image_error *error);
+    int (*load)(const struct image *image, const struct sgx_secs *secs, const struct host_options *options,
+                struct image_error *error);
     int (*protect)(uint64_t address, uint64_t length, int prot);   /* 0 or -errno */
     int (*thread_init)(uint64_t ordinal);   /* ordinal: how many threads were started before */
     void (*thread_exit)(void);

@@ -175,10 +175,17 @@ static void keep_standard_descriptors(void)
             (void)!open("/dev/null", fd == 0 ? O_RDONLY : O_WRONLY);
 }
 
+/* Vector extensions are the machine's, as far as the signature leaves them open. */
+static void choose_xfrm(struct sgx_secs *secs, const struct image *image, uint64_t offered)
+{
+    secs->attributes.xfrm |= offered & (SGX_XFRM_AVX | SGX_XFRM_AVX512) & ~image->sigstruct.attributemask.xfrm;
+}
+
 int host_run(const struct image *image, const struct host_options *options, struct image_error *error)
 {
     static struct vigil_boot boot;
     struct host_sgx sgx[2];
+    struct sgx_secs secs __attribute__((aligned(4096))) = image->secs;
     int chosen = host_probe(sgx, image);
 
     keep_standard_descriptors();
@@ -189,7 +196,8 @@ int host_run(const struct image *image, const struct host_options *options, stru
         return -1;
     if (!chosen)
         dprintf(STDERR_FILENO, "vigil: software SGX: this run is NOT protected (testing and development only)\n");
-    if (backend->load(image, options, error))
+    choose_xfrm(&secs, image, sgx[chosen].xfrm);
+    if (backend->load(image, &secs, options, error))
         return -1;
     if (backend->thread_init(0) || host_signals_init())
         return fail(error, "cannot install signal handlers: %s", strerror(errno));

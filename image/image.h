@@ -40,8 +40,8 @@ struct image {
     void *memory;                       /* owned storage of the ranges' contents */
 };
 
-/* Lays out an enclave. runtime_elf: the static PIE of enclave/ + libos/. xfrm: features the machine offers, or 0 for
- * "as signed". The configuration is copied. */
+/* Lays out an enclave. runtime_elf: the static PIE of enclave/ + libos/. The configuration is copied. secs.attributes.xfrm is
+ * 3 here; the loader adds what the machine offers and SIGSTRUCT's mask leaves open. */
 int image_build(struct image *image, const void *runtime_elf, size_t runtime_size, const struct vigil_config *config,
                 struct image_error *error);
 void image_free(struct image *image);

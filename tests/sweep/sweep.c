@@ -235,7 +235,7 @@ static void child(void)
     config->max_threads = 2;
     if (opt.legacy)
         config->flags &= ~VIGIL_FLAG_AEX_NOTIFY;
-    if (image_build(&image, runtime, runtime_size, config, 0x7, &error) || image_key_open(NULL, &key, &error) ||
+    if (image_build(&image, runtime, runtime_size, config, &error) || image_key_open(NULL, &key, &error) ||
         image_sign(&image, key, &error))
         die(&error);
     uint64_t elf_base = image.entry - symbol(runtime, "enclave_entry");
