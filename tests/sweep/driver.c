@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * See driver.h. The target's standard output is dropped; memory for results must be shared (mmap) by the caller. */
+#include "tests/sweep/driver.h"
+#include "host/internal.h"
+#include "image/manifest.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct drive_map drive_map;
+static const struct drive *now;
+static uint64_t begin_at, end_at;
+
+static void loaded(void *arg)
+{
+    (void)arg;
+    drive_map.enclave = host_software_enclave();
+}
+
+static void *map_file(const char *path, size_t *size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st)) {
+        fprintf(stderr, "sweep: %s: %s\n", path, strerror(errno));
+        exit(2);
+    }
+    void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    *size = (size_t)st.st_size;
+    close(fd);
+    return data;
+}
+
+static uint64_t symbol(const void *elf, const char *name)
+{
+    const Elf64_Ehdr *eh = elf;
+    const Elf64_Shdr *sh = (const void *)((const char *)elf + eh->e_shoff);
+    for (int i = 0; i < eh->e_shnum; i++) {
+        if (sh[i].sh_type != SHT_SYMTAB)
+            continue;
+        const Elf64_Sym *sym = (const void *)((const char *)elf + sh[i].sh_offset);
+        const char *strings = (const char *)elf + sh[sh[i].sh_link].sh_offset;
+        for (size_t k = 0; k < sh[i].sh_size / sizeof(*sym); k++)
+            if (!strcmp(strings + sym[k].st_name, name))
+                return sym[k].st_value;
+    }
+    fprintf(stderr, "sweep: no symbol %s\n", name);
+    exit(2);
+}
+
+static void die(const struct image_error *error)
+{
+    fprintf(stderr, "sweep: %s\n", error->text);
+    exit(2);
+}
+
+/* Breakpoints can only be set once the LibOS has loaded the program, so the first thread is stepped until its RIP is in
+ * the application for the first time. */
+static enum softsgx_action find_program(void *arg, const struct softsgx_boundary *b)
+{
+    (void)arg;
+    if (b->rip >= drive_map.runtime_low || b->cssa)
+        return SOFTSGX_GO;
+    if (softsgx_break(drive_map.enclave, begin_at, now->begin, NULL) ||
+        softsgx_break(drive_map.enclave, end_at, now->end, NULL))
+        _exit(5);
+    return SOFTSGX_RUN;
+}
+
+static void find_symbols(const struct image *image, const void *runtime, const void *target)
+{
+    uint64_t elf_base = image->entry - symbol(runtime, "enclave_entry");
+
+    begin_at = symbol(target, "sweep_begin");
+    end_at = symbol(target, "sweep_end");
+    drive_map.resume_begin = elf_base + symbol(runtime, "resume_begin");
+    drive_map.resume_end = elf_base + symbol(runtime, "resume_end");
+    drive_map.gate = elf_base + symbol(runtime, "syscall_gate");
+    drive_map.runtime_low = image->tcs0 - (uint64_t)VIGIL_TB_TCS * VIGIL_PAGE;
+}
+
+static void child(void)
+{
+    struct image_error error;
+    struct vigil_config *config;
+    struct image_key *key;
+    struct image image;
+    size_t runtime_size, target_size;
+    void *runtime = map_file(now->runtime, &runtime_size), *target = map_file(now->target, &target_size);
+    char *argv[] = {(char *)now->target, (char *)now->path, NULL}, *envp[] = {NULL};
+    struct host_options options = {.log_level = VIGIL_LOG_ERROR, .argc = 2, .argv = argv, .envp = envp,
+                                   .loaded = loaded, .step = find_program};
+
+    if (manifest_default(now->target, &config, &error))
+        die(&error);
+    config->enclave_size = 64u << 20;
+    config->max_threads = 2;
+    if (now->legacy)
+        config->flags &= ~VIGIL_FLAG_AEX_NOTIFY;
+    if (image_build(&image, runtime, runtime_size, config, &error) || image_key_open(NULL, &key, &error) ||
+        image_sign(&image, key, &error))
+        die(&error);
+    find_symbols(&image, runtime, target);
+    host_run(&image, &options, &error);
+    die(&error);
+}
+
+int drive(const struct drive *drive)
+{
+    int status;
+
+    now = drive;
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(2);
+        child();
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) < 0) {
+        perror("sweep: fork");
+        exit(2);
+    }
+    return status;
+}
