@@ -81,6 +81,9 @@ first_entry:
     /* The application starts with clean vector state. */
     XFRM_MASK
     xrstor64 xstate_initial(%rip)
+.globl program_loaded
+program_loaded:
+    nop                                /* a place for a breakpoint: the program is in memory and has not run */
     jmp resume_begin
 
 /* A thread that thread_create() prepared. RDI = its struct vigil_shared. */

@@ -66,8 +66,6 @@ static void schedule(uint64_t ordinal)
         softsgx_aex_random(options->aex_seed + ordinal, (uint32_t)options->aex_n);
     else if (ordinal)
         return;
-    else if (options->step)
-        softsgx_step(options->step, NULL);
     else if (options->aex == HOST_AEX_AFTER)
         softsgx_aex_after(options->aex_n);
     else if (options->aex == HOST_AEX_EVERY)

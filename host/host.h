@@ -5,7 +5,6 @@
 #define VIGIL_HOST_H
 
 #include "image/image.h"
-#include "softsgx/softsgx.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -23,7 +22,6 @@ struct host_options {
     void *loaded_arg;
     /* Interrupt schedules for tests (software SGX only). AFTER and EVERY are the first thread's; RANDOM is every
      * thread's, from aex_seed plus the thread's ordinal number, with aex_n instructions between AEXs on average. */
-    enum softsgx_action (*step)(void *arg, const struct softsgx_boundary *boundary);   /* first thread */
     enum { HOST_AEX_NONE, HOST_AEX_AFTER, HOST_AEX_EVERY, HOST_AEX_RANDOM } aex;
     uint64_t aex_n, aex_seed;
 };

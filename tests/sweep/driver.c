@@ -18,13 +18,7 @@
 
 struct drive_map drive_map;
 static const struct drive *now;
-static uint64_t begin_at, end_at;
-
-static void loaded(void *arg)
-{
-    (void)arg;
-    drive_map.enclave = host_software_enclave();
-}
+static uint64_t begin_at, end_at, loaded_at;
 
 static void *map_file(const char *path, size_t *size)
 {
@@ -63,17 +57,28 @@ static void die(const struct image_error *error)
     exit(2);
 }
 
-/* Breakpoints can only be set once the LibOS has loaded the program, so the first thread is stepped until its RIP is in
- * the application for the first time. */
-static enum softsgx_action find_program(void *arg, const struct softsgx_boundary *b)
+static void set_break(uint64_t address, softsgx_break_fn fn)
+{
+    int status = softsgx_break(drive_map.enclave, address, fn, NULL);
+    if (status) {
+        fprintf(stderr, "sweep: no breakpoint at 0x%lx: %s\n", address, strerror(-status));
+        _exit(2);
+    }
+}
+
+/* Breakpoints in the program can only be set once the LibOS has loaded it. */
+static void at_program_loaded(void *arg, const struct softsgx_boundary *b)
+{
+    (void)arg, (void)b;
+    set_break(begin_at, now->begin);
+    set_break(end_at, now->end);
+}
+
+static void loaded(void *arg)
 {
     (void)arg;
-    if (b->rip >= drive_map.runtime_low || b->cssa)
-        return SOFTSGX_GO;
-    if (softsgx_break(drive_map.enclave, begin_at, now->begin, NULL) ||
-        softsgx_break(drive_map.enclave, end_at, now->end, NULL))
-        _exit(5);
-    return SOFTSGX_RUN;
+    drive_map.enclave = host_software_enclave();
+    set_break(loaded_at, at_program_loaded);
 }
 
 static void find_symbols(const struct image *image, const void *runtime, const void *target)
@@ -84,6 +89,7 @@ static void find_symbols(const struct image *image, const void *runtime, const v
     end_at = symbol(target, "sweep_end");
     drive_map.resume_begin = elf_base + symbol(runtime, "resume_begin");
     drive_map.resume_end = elf_base + symbol(runtime, "resume_end");
+    loaded_at = elf_base + symbol(runtime, "program_loaded");
     drive_map.gate = elf_base + symbol(runtime, "syscall_gate");
     drive_map.runtime_low = image->tcs0 - (uint64_t)VIGIL_TB_TCS * VIGIL_PAGE;
 }
@@ -98,7 +104,7 @@ static void child(void)
     void *runtime = map_file(now->runtime, &runtime_size), *target = map_file(now->target, &target_size);
     char *argv[] = {(char *)now->target, (char *)now->path, NULL}, *envp[] = {NULL};
     struct host_options options = {.log_level = VIGIL_LOG_ERROR, .argc = 2, .argv = argv, .envp = envp,
-                                   .loaded = loaded, .step = find_program};
+                                   .loaded = loaded};
 
     if (manifest_default(now->target, &config, &error))
         die(&error);
