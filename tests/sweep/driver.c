@@ -125,6 +125,7 @@ int drive(const struct drive *drive)
     int status;
 
     now = drive;
+    fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
         if (!freopen("/dev/null", "w", stdout))
