@@ -37,7 +37,9 @@ struct image {
     struct vigil_config *config;        /* owned */
     struct sgx_sigstruct sigstruct;     /* valid if is_signed */
     bool is_signed;
-    void *memory;                       /* owned storage of the ranges' contents */
+    void *memory, *runtime_memory;      /* owned storage of the ranges' contents */
+    void *runtime_file;                 /* owned copy of the runtime ELF, for image_write */
+    size_t runtime_size;
 };
 
 /* Lays out an enclave. runtime_elf: the static PIE of enclave/ + libos/. The configuration is copied. secs.attributes.xfrm is
@@ -59,6 +61,8 @@ int image_sign(struct image *image, struct image_key *key, struct image_error *e
 int image_write(const struct image *image, const char *path, struct image_error *error);
 /* Reads and rebuilds; refuses what is truncated, malformed, not signed right, or does not measure to ENCLAVEHASH. */
 int image_read(struct image *image, const char *path, struct image_error *error);
+/* Does the file begin like a signed image? */
+bool image_is_file(const char *path);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Is a normalised configuration well formed, and do its numbers make an enclave? */
+#include "image/internal.h"
+
+#include <string.h>
+
+static bool string_ok(const struct vigil_config *c, uint32_t offset, bool optional)
+{
+    if (!offset)
+        return optional;
+    return offset >= sizeof(*c) && offset < c->size && memchr((const char *)c + offset, 0, c->size - offset);
+}
+
+static bool list_ok(const struct vigil_config *c, const struct vigil_list *list)
+{
+    if (!list->count)
+        return true;
+    if (list->offset % 4 || list->offset < sizeof(*c) || list->offset > c->size || list->count > (c->size - list->offset) / 4)
+        return false;
+    const uint32_t *strings = (const uint32_t *)((const char *)c + list->offset);
+    for (uint32_t i = 0; i < list->count; i++)
+        if (!string_ok(c, strings[i], false))
+            return false;
+    return true;
+}
+
+static bool mounts_ok(const struct vigil_config *c)
+{
+    if (!c->mount_count || c->mounts % 4 || c->mounts < sizeof(*c) || c->mounts > c->size ||
+        c->mount_count > (c->size - c->mounts) / sizeof(struct vigil_mount))
+        return false;
+    const struct vigil_mount *mounts = (const void *)((const char *)c + c->mounts);
+    for (uint32_t i = 0; i < c->mount_count; i++)
+        if (!string_ok(c, mounts[i].path, false) || !string_ok(c, mounts[i].host, false))
+            return false;
+    return true;
+}
+
+static int check_numbers(const struct vigil_config *c, struct image_error *error)
+{
+    if (c->enclave_size < VIGIL_MIN_ENCLAVE_SIZE || (c->enclave_size & (c->enclave_size - 1)))
+        return image_fail(error, "sgx.enclave_size is %lu bytes: it must be a power of two of at least %uM", c->enclave_size,
+                          VIGIL_MIN_ENCLAVE_SIZE >> 20);
+    if (c->enclave_size > (1ull << 36))
+        return image_fail(error, "sgx.enclave_size is %lu bytes: at most 64G is possible", c->enclave_size);
+    if (!c->max_threads || c->max_threads > 4096)
+        return image_fail(error, "sgx.max_threads is %u: it must be between 1 and 4096", c->max_threads);
+    if (c->stack_size < VIGIL_PAGE || c->stack_size % VIGIL_PAGE || c->stack_size > c->enclave_size / 2)
+        return image_fail(error, "sys.stack.size is %lu bytes: it must be a multiple of 4096 of at most half of "
+                          "sgx.enclave_size", c->stack_size);
+    if (c->brk_max_size % VIGIL_PAGE || c->brk_max_size > c->enclave_size / 2)
+        return image_fail(error, "sys.brk.max_size is %lu bytes: it must be a multiple of 4096 of at most half of "
+                          "sgx.enclave_size", c->brk_max_size);
+    if (c->log_level > VIGIL_LOG_ALL)
+        return image_fail(error, "loader.log_level is out of range");
+    return 0;
+}
+
+int manifest_config_check(const struct vigil_config *c, struct image_error *error)
+{
+    return config_check(c, c->size, error);
+}
+
+int config_check(const struct vigil_config *c, size_t size, struct image_error *error)
+{
+    if (size < sizeof(*c) || c->magic != VIGIL_CONFIG_MAGIC || c->size > size || c->size < sizeof(*c))
+        return image_fail(error, "the configuration is truncated or malformed");
+    if (!string_ok(c, c->entrypoint, false) || !string_ok(c, c->log_file, true) || !string_ok(c, c->start_dir, true) ||
+        !list_ok(c, &c->argv) || !list_ok(c, &c->env) || !list_ok(c, &c->env_pass) || !list_ok(c, &c->allowed) ||
+        !mounts_ok(c))
+        return image_fail(error, "the configuration is malformed");
+    return check_numbers(c, error);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Makes the flat configuration blob out of what the manifest says. */
+#ifndef VIGIL_CONFIG_BUILDER_H
+#define VIGIL_CONFIG_BUILDER_H
+
+#include "image/internal.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+struct config_builder {
+    vigil_config fixed{}; // numbers and flags; the references are filled in by build()
+    std::string entrypoint, log_file, start_dir;
+    std::vector<std::string> argv, env, env_pass, allowed;
+    std::vector<std::pair<std::string, std::string>> mounts{{"/", "."}};
+
+    config_builder()
+    {
+        fixed.magic = VIGIL_CONFIG_MAGIC;
+        fixed.enclave_size = 256u << 20;
+        fixed.max_threads = 4;
+        fixed.stack_size = 256u << 10;
+        fixed.brk_max_size = 256u << 10;
+        fixed.log_level = VIGIL_LOG_ERROR;
+    }
+
+    // malloc'ed; NULL when out of memory.
+    vigil_config *build()
+    {
+        blob.assign(sizeof(vigil_config), 0);
+        vigil_config c = fixed;
+        c.entrypoint = string(entrypoint);
+        c.log_file = log_file.empty() ? 0 : string(log_file);
+        c.start_dir = start_dir.empty() ? 0 : string(start_dir);
+        c.argv = list(argv);
+        c.env = list(env);
+        c.env_pass = list(env_pass);
+        c.allowed = list(allowed);
+        std::vector<vigil_mount> flat;
+        for (const auto &m : mounts)
+            flat.push_back({string(m.first), string(m.second)});
+        c.mounts = bytes(flat.data(), flat.size() * sizeof(vigil_mount));
+        c.mount_count = static_cast<uint32_t>(flat.size());
+        c.size = static_cast<uint32_t>(blob.size());
+        std::memcpy(blob.data(), &c, sizeof(c));
+        auto *result = static_cast<vigil_config *>(std::malloc(blob.size()));
+        if (result)
+            std::memcpy(result, blob.data(), blob.size());
+        return result;
+    }
+
+  private:
+    std::vector<char> blob;
+
+    uint32_t bytes(const void *data, size_t n)
+    {
+        blob.resize((blob.size() + 7) & ~size_t(7));
+        auto offset = static_cast<uint32_t>(blob.size());
+        const char *p = static_cast<const char *>(data);
+        blob.insert(blob.end(), p, p + n);
+        return offset;
+    }
+
+    uint32_t string(const std::string &s)
+    {
+        return bytes(s.c_str(), s.size() + 1);
+    }
+
+    vigil_list list(const std::vector<std::string> &strings)
+    {
+        if (strings.empty())
+            return {0, 0};
+        std::vector<uint32_t> offsets;
+        for (const auto &s : strings)
+            offsets.push_back(string(s));
+        return {bytes(offsets.data(), offsets.size() * sizeof(uint32_t)), static_cast<uint32_t>(offsets.size())};
+    }
+};
+
+#endif

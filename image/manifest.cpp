@@ -1,0 +1,419 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Manifests. C++ because toml++ is; the face is manifest.h. One table of keys says what there is: its type, and where it
+// goes. Everything else in the file is an error, with the nearest known key.
+#include "image/manifest.h"
+
+#include "image/config_builder.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <toml++/toml.h>
+#include <vector>
+
+namespace {
+
+struct failure {
+    std::string text;
+};
+
+[[noreturn]] void fail_at(const std::string &file, const toml::source_region &where, const std::string &what)
+{
+    throw failure{file + ":" + std::to_string(where.begin.line) + ":" + std::to_string(where.begin.column) + ": " + what};
+}
+
+struct context {
+    std::string file;
+    config_builder config;
+    bool has_entrypoint = false;
+};
+
+using handler = void (*)(context &, const std::string &key, const toml::node &);
+
+const char *type_name(const toml::node &node)
+{
+    if (node.is_string()) return "a string";
+    if (node.is_integer()) return "an integer";
+    if (node.is_boolean()) return "true or false";
+    if (node.is_array()) return "an array";
+    if (node.is_table()) return "a table";
+    return "a value of another type";
+}
+
+[[noreturn]] void wrong_type(context &c, const std::string &key, const toml::node &node, const char *wanted)
+{
+    fail_at(c.file, node.source(), key + " must be " + wanted + ", not " + type_name(node));
+}
+
+std::string get_string(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_string())
+        wrong_type(c, key, node, "a string");
+    std::string s = *node.value<std::string>();
+    if (s.find('\0') != std::string::npos)
+        fail_at(c.file, node.source(), key + " contains a NUL character");
+    return s;
+}
+
+bool get_bool(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_boolean())
+        wrong_type(c, key, node, "true or false");
+    return *node.value<bool>();
+}
+
+// "256M", "8K", "1G", "4096" or an integer.
+uint64_t get_size(context &c, const std::string &key, const toml::node &node)
+{
+    if (node.is_integer()) {
+        int64_t v = *node.value<int64_t>();
+        if (v < 0)
+            fail_at(c.file, node.source(), key + " is negative");
+        return static_cast<uint64_t>(v);
+    }
+    if (!node.is_string())
+        wrong_type(c, key, node, "a size such as \"256M\"");
+    std::string s = *node.value<std::string>();
+    char *end = nullptr;
+    errno = 0;
+    uint64_t v = std::strtoull(s.c_str(), &end, 0);
+    int shift = 0;
+    if (*end == 'K' || *end == 'k') shift = 10;
+    else if (*end == 'M' || *end == 'm') shift = 20;
+    else if (*end == 'G' || *end == 'g') shift = 30;
+    if (shift)
+        end++;
+    if (s.empty() || s[0] == '-' || end == s.c_str() || *end || errno || (v << shift) >> shift != v)
+        fail_at(c.file, node.source(), key + " is \"" + s + "\": not a size such as \"256M\" (K, M and G are known)");
+    return v << shift;
+}
+
+template <uint32_t FLAG> void set_flag(context &c, const std::string &key, const toml::node &node)
+{
+    if (get_bool(c, key, node))
+        c.config.fixed.flags |= FLAG;
+    else
+        c.config.fixed.flags &= ~FLAG;
+}
+
+template <uint64_t vigil_config::*FIELD> void set_size(context &c, const std::string &key, const toml::node &node)
+{
+    c.config.fixed.*FIELD = get_size(c, key, node);
+}
+
+void set_enclave_size(context &c, const std::string &key, const toml::node &node)
+{
+    uint64_t v = get_size(c, key, node);
+    if (!v || (v & (v - 1)))
+        fail_at(c.file, node.source(), key + " must be a power of two, for example \"256M\"");
+    if (v < VIGIL_MIN_ENCLAVE_SIZE)
+        fail_at(c.file, node.source(), key + " is too small: at least " + std::to_string(VIGIL_MIN_ENCLAVE_SIZE >> 20) + "M is needed");
+    c.config.fixed.enclave_size = v;
+}
+
+void set_max_threads(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_integer())
+        wrong_type(c, key, node, "an integer");
+    int64_t v = *node.value<int64_t>();
+    if (v < 1 || v > 4096)
+        fail_at(c.file, node.source(), key + " must be between 1 and 4096");
+    c.config.fixed.max_threads = static_cast<uint32_t>(v);
+}
+
+template <std::string config_builder::*FIELD> void set_string(context &c, const std::string &key, const toml::node &node)
+{
+    std::string s = get_string(c, key, node);
+    if (s.empty())
+        fail_at(c.file, node.source(), key + " is empty");
+    c.config.*FIELD = s;
+}
+
+void set_log_level(context &c, const std::string &key, const toml::node &node)
+{
+    std::string s = get_string(c, key, node);
+    int level = manifest_log_level(s.c_str());
+    if (level < 0)
+        fail_at(c.file, node.source(), key + " is \"" + s + "\": it must be none, error, warning, debug, trace or all");
+    c.config.fixed.log_level = static_cast<uint32_t>(level);
+}
+
+void set_argv(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_array())
+        wrong_type(c, key, node, "an array of strings");
+    for (const toml::node &item : *node.as_array())
+        c.config.argv.push_back(get_string(c, key + "[]", item));
+}
+
+void set_env(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_table())
+        wrong_type(c, key, node, "a table");
+    for (auto &&[name_key, value] : *node.as_table()) {
+        std::string name(name_key.str()), full = key + "." + name;
+        if (value.is_string()) {
+            c.config.env.push_back(name + "=" + get_string(c, full, value));
+            continue;
+        }
+        const toml::table *t = value.as_table();
+        if (!t)
+            wrong_type(c, full, value, "a string, { value = \"...\" } or { passthrough = true }");
+        const toml::node *v = t->get("value"), *pass = t->get("passthrough");
+        if (t->size() != 1 || (!v && !pass))
+            fail_at(c.file, value.source(), full + " must be { value = \"...\" } or { passthrough = true }");
+        if (v)
+            c.config.env.push_back(name + "=" + get_string(c, full + ".value", *v));
+        else if (get_bool(c, full + ".passthrough", *pass))
+            c.config.env_pass.push_back(name);
+    }
+}
+
+// "file:path" of Gramine; a bare path is taken as it is.
+std::string uri_path(context &c, const std::string &key, const toml::node &node)
+{
+    std::string s = get_string(c, key, node);
+    if (s.compare(0, 5, "file:") == 0)
+        s = s.substr(5);
+    else if (s.find(':') != std::string::npos)
+        fail_at(c.file, node.source(), key + " is \"" + s + "\": only file: URIs are known");
+    if (s.empty())
+        fail_at(c.file, node.source(), key + " names no path");
+    return s;
+}
+
+void read_mount(context &c, const std::string &key, const toml::node &node, bool is_root)
+{
+    const toml::table *t = node.as_table();
+    if (!t)
+        wrong_type(c, key, node, "a table");
+    std::string path = is_root ? "/" : "", host;
+    for (auto &&[k, value] : *t) {
+        std::string name(k.str()), full = key + "." + name;
+        if (name == "type") {
+            std::string type = get_string(c, full, value);
+            if (type != "chroot")
+                fail_at(c.file, value.source(), full + " is \"" + type + "\": only \"chroot\" is there yet");
+        } else if (name == "uri") {
+            host = uri_path(c, full, value);
+        } else if (name == "path" && !is_root) {
+            path = get_string(c, full, value);
+        } else {
+            fail_at(c.file, value.source(), full + " is not known; a mount has type, path and uri");
+        }
+    }
+    if (host.empty() || path.empty() || path[0] != '/')
+        fail_at(c.file, node.source(), key + " needs an absolute path and a uri");
+    if (is_root)
+        c.config.mounts[0].second = host;
+    else
+        c.config.mounts.emplace_back(path, host);
+}
+
+void set_root(context &c, const std::string &key, const toml::node &node)
+{
+    read_mount(c, key, node, true);
+}
+
+void set_mounts(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_array())
+        wrong_type(c, key, node, "an array of tables");
+    for (const toml::node &item : *node.as_array())
+        read_mount(c, key + "[]", item, false);
+}
+
+void set_allowed(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_array())
+        wrong_type(c, key, node, "an array of \"file:...\" strings");
+    for (const toml::node &item : *node.as_array())
+        c.config.allowed.push_back(uri_path(c, key + "[]", item));
+}
+
+void set_policy(context &c, const std::string &key, const toml::node &node)
+{
+    std::string s = get_string(c, key, node);
+    if (s != "strict" && s != "allow_all_but_log")
+        fail_at(c.file, node.source(), key + " is \"" + s + "\": it must be strict or allow_all_but_log");
+    if (s == "allow_all_but_log")
+        c.config.fixed.flags |= VIGIL_FLAG_ALLOW_FILES;
+}
+
+void ignore(context &, const std::string &, const toml::node &)
+{
+}
+
+const struct {
+    const char *key;
+    handler set;
+} keys[] = {
+    {"libos.entrypoint", set_string<&config_builder::entrypoint>},
+    {"loader.entrypoint", ignore}, // Gramine's: its LibOS file. Ours is part of the image.
+    {"loader.argv", set_argv},
+    {"loader.env", set_env},
+    {"loader.log_level", set_log_level},
+    {"loader.log_file", set_string<&config_builder::log_file>},
+    {"loader.insecure__use_cmdline_argv", set_flag<VIGIL_FLAG_CMDLINE_ARGV>},
+    {"loader.insecure__use_host_env", set_flag<VIGIL_FLAG_HOST_ENV>},
+    {"fs.root", set_root},
+    {"fs.mounts", set_mounts},
+    {"fs.start_dir", set_string<&config_builder::start_dir>},
+    {"sys.stack.size", set_size<&vigil_config::stack_size>},
+    {"sys.brk.max_size", set_size<&vigil_config::brk_max_size>},
+    {"sgx.enclave_size", set_enclave_size},
+    {"sgx.max_threads", set_max_threads},
+    {"sgx.debug", set_flag<VIGIL_FLAG_DEBUG>},
+    {"sgx.experimental_enable_aex_notify", set_flag<VIGIL_FLAG_AEX_NOTIFY>},
+    {"sgx.use_exinfo", set_flag<VIGIL_FLAG_EXINFO>},
+    {"sgx.enable_stats", set_flag<VIGIL_FLAG_STATS>},
+    {"sgx.allowed_files", set_allowed},
+    {"sgx.file_check_policy", set_policy},
+};
+
+size_t distance(const std::string &a, const std::string &b)
+{
+    std::vector<size_t> row(b.size() + 1);
+    for (size_t j = 0; j <= b.size(); j++)
+        row[j] = j;
+    for (size_t i = 1; i <= a.size(); i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.size(); j++) {
+            size_t above = row[j];
+            row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
+            diagonal = above;
+        }
+    }
+    return row[b.size()];
+}
+
+std::string nearest(const std::string &key)
+{
+    std::string best;
+    size_t least = key.size() / 2 + 2;
+    for (const auto &k : keys) {
+        size_t d = distance(key, k.key);
+        if (d < least) {
+            least = d;
+            best = k.key;
+        }
+    }
+    return best.empty() ? "" : "; did you mean " + best + "?";
+}
+
+bool is_section(const std::string &path)
+{
+    for (const auto &k : keys)
+        if (std::string(k.key).compare(0, path.size() + 1, path + ".") == 0)
+            return true;
+    return false;
+}
+
+void walk(context &c, const toml::table &table, const std::string &prefix)
+{
+    for (auto &&[k, value] : table) {
+        std::string key = prefix.empty() ? std::string(k.str()) : prefix + "." + std::string(k.str());
+        bool known = false;
+        for (const auto &entry : keys) {
+            if (key == entry.key) {
+                entry.set(c, key, value);
+                known = true;
+            }
+        }
+        if (known)
+            continue;
+        if (is_section(key)) {
+            if (!value.is_table())
+                wrong_type(c, key, value, "a table");
+            walk(c, *value.as_table(), key);
+        } else {
+            fail_at(c.file, k.source(), "unknown key " + key + nearest(key));
+        }
+    }
+}
+
+int report(image_error *error, const std::string &text)
+{
+    std::snprintf(error->text, sizeof(error->text), "%s", text.c_str());
+    return -1;
+}
+
+int finish(context &c, vigil_config **out, image_error *error)
+{
+    *out = c.config.build();
+    if (!*out)
+        return report(error, c.file + ": out of memory");
+    image_error inner;
+    if (manifest_config_check(*out, &inner)) {
+        free(*out);
+        return report(error, c.file + ": " + inner.text);
+    }
+    return 0;
+}
+
+} // namespace
+
+extern "C" int manifest_log_level(const char *name)
+{
+    static const char *const names[] = {"none", "error", "warning", "debug", "trace", "all"};
+    for (int i = 0; i < 6; i++)
+        if (!std::strcmp(name, names[i]))
+            return i;
+    return -1;
+}
+
+extern "C" int manifest_load(const char *path, vigil_config **config, image_error *error)
+{
+    try {
+        FILE *f = std::fopen(path, "rb");
+        if (!f)
+            return report(error, std::string(path) + ": cannot read the manifest: " + std::strerror(errno));
+        std::string text;
+        char buffer[4096];
+        size_t n;
+        while ((n = std::fread(buffer, 1, sizeof(buffer), f)) > 0 && text.size() < (16u << 20))
+            text.append(buffer, n);
+        bool bad = std::ferror(f);
+        std::fclose(f);
+        if (bad)
+            return report(error, std::string(path) + ": cannot read the manifest: " + std::strerror(errno));
+        context c;
+        c.file = path;
+        toml::table table = toml::parse(text, std::string_view(path));
+        walk(c, table, "");
+        if (c.config.entrypoint.empty())
+            return report(error, c.file + ": libos.entrypoint is missing: it names the program to run, for example "
+                                          "libos.entrypoint = \"/bin/busybox\"");
+        return finish(c, config, error);
+    } catch (const failure &f) {
+        return report(error, f.text);
+    } catch (const toml::parse_error &e) {
+        return report(error, std::string(path) + ":" + std::to_string(e.source().begin.line) + ":" +
+                                 std::to_string(e.source().begin.column) + ": not valid TOML: " + std::string(e.description()));
+    } catch (const std::exception &e) {
+        return report(error, std::string(path) + ": " + e.what());
+    }
+}
+
+extern "C" int manifest_default(const char *program, vigil_config **config, image_error *error)
+{
+    try {
+        context c;
+        c.file = program;
+        c.config.entrypoint = program;
+        c.config.fixed.flags = VIGIL_FLAG_DEBUG | VIGIL_FLAG_AEX_NOTIFY | VIGIL_FLAG_EXINFO | VIGIL_FLAG_CMDLINE_ARGV |
+                               VIGIL_FLAG_HOST_ENV | VIGIL_FLAG_ALLOW_FILES | VIGIL_FLAG_QUIET_FILES | VIGIL_FLAG_NO_MANIFEST;
+        c.config.fixed.enclave_size = 512u << 20;
+        c.config.fixed.max_threads = 16;
+        c.config.fixed.stack_size = 8u << 20;
+        c.config.fixed.brk_max_size = 128u << 20;
+        c.config.mounts[0].second = "/";
+        return finish(c, config, error);
+    } catch (const std::exception &e) {
+        return report(error, std::string(program) + ": " + e.what());
+    }
+}
