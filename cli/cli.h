@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the files of the vigil command share. */
+#ifndef VIGIL_CLI_H
+#define VIGIL_CLI_H
+
+#include "cli/exit_codes.h"
+#include "host/host.h"
+#include "image/manifest.h"
+
+/* Each command takes its own arguments, argv[0] being its name, and returns the exit status. */
+int command_run(int argc, char **argv);
+int command_sign(int argc, char **argv);
+int command_info(int argc, char **argv);
+
+/* Prints "vigil: ..." on stderr and returns code. */
+int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Flushes stdout; EXIT_BAD_INPUT if what was printed could not be written. */
+int finish_output(void);
+
+/* runtime.c: the runtime ELF, from VIGIL_RUNTIME or beside the executable. */
+int load_runtime(void **data, size_t *size, struct image_error *error);
+/* Builds and signs in memory with the key (NULL: development key). */
+int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error);
+/* NAME.vigil of NAME.manifest (or of any other name). Static storage. */
+const char *signed_name(const char *manifest);
+void print_identity(const struct image *image);
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The vigil command. */
+#include "cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage[] =
+    "Vigil runs unmodified Linux programs in SGX enclaves that know when they are interrupted.\n"
+    "\n"
+    "  vigil run [options] -- PROGRAM [ARGS...]   run a program, no manifest needed\n"
+    "  vigil run [options] MANIFEST [ARGS...]     run what a manifest (or a signed image) describes\n"
+    "  vigil sign MANIFEST                        make a signed image\n"
+    "  vigil info [MANIFEST|IMAGE]                which SGX is there, and which one will be used\n"
+    "\n"
+    "`vigil COMMAND --help` explains each. Exit status: the program's own (128+N if signal N ended it);\n"
+    "2 wrong command line, 3 bad manifest, image or key, 4 refused by the SGX or by the enclave,\n"
+    "126 not executable, 127 not found.\n"
+    "\n"
+    "On a machine without SGX the software SGX is used. It protects nothing: it is for development and tests.\n";
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {{"run", command_run}, {"sign", command_sign}, {"info", command_info}};
+
+int complain(int code, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("vigil: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return code;
+}
+
+int finish_output(void)
+{
+    if (fflush(stdout) || ferror(stdout))
+        return complain(EXIT_BAD_INPUT, "standard output: cannot write: %m");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "";
+
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        if (!strcmp(name, commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+        fputs(usage, stdout);
+        return finish_output();
+    }
+    if (!strcmp(name, "--version")) {
+        puts("vigil " VIGIL_VERSION);
+        return finish_output();
+    }
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    return complain(EXIT_USAGE, "%s is not a command; there are run, sign and info (see `vigil --help`)", name);
+}
