@@ -139,13 +139,6 @@ static void release(struct softsgx_enclave *e)
 
 /* ---- ECREATE ---- */
 
-static bool all_zero(const void *data, size_t length)
-{
-    const uint8_t *p = data;
-
-    return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
-}
-
 static uint64_t misc_size(uint32_t miscselect)
 {
     return miscselect & SGX_MISC_EXINFO ? sizeof(struct sgx_exinfo) : 0;
@@ -177,11 +170,11 @@ static bool legal_secs(const struct sgx_secs *s)
     if ((uint64_t)s->ssaframesize * SGX_PAGE_SIZE <
         sgx_xsave_size(s->attributes.xfrm) + sizeof(struct sgx_gprsgx) + misc_size(s->miscselect))
         return false;
-    if (!kss && (s->configsvn || !all_zero(s->configid, sizeof(s->configid))))
+    if (!kss && (s->configsvn || !sgx_all_zero(s->configid, sizeof(s->configid))))
         return false;
-    return !s->cet_leg_bitmap_offset && !s->cet_attributes && all_zero(s->reserved1, sizeof(s->reserved1)) &&
-           all_zero(s->reserved2, sizeof(s->reserved2)) && all_zero(s->reserved3, sizeof(s->reserved3)) &&
-           all_zero(s->reserved4, sizeof(s->reserved4));
+    return !s->cet_leg_bitmap_offset && !s->cet_attributes && sgx_all_zero(s->reserved1, sizeof(s->reserved1)) &&
+           sgx_all_zero(s->reserved2, sizeof(s->reserved2)) && sgx_all_zero(s->reserved3, sizeof(s->reserved3)) &&
+           sgx_all_zero(s->reserved4, sizeof(s->reserved4));
 }
 
 /* The EPC is a sparse memory file: mapped once here for the processor's own accesses and once by the trap driver, with
@@ -274,7 +267,7 @@ static bool legal_secinfo(const struct sgx_secinfo *secinfo)
     uint64_t f = secinfo->flags, pt = f & SGX_SECINFO_PT_MASK;
 
     if ((f & ~(SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_X | SGX_SECINFO_PT_MASK)) ||
-        !all_zero(secinfo->reserved, sizeof(secinfo->reserved)))
+        !sgx_all_zero(secinfo->reserved, sizeof(secinfo->reserved)))
         return false;
     if (pt == SGX_SECINFO_REG)
         return (f & SGX_SECINFO_R) || !(f & SGX_SECINFO_W);
@@ -284,7 +277,7 @@ static bool legal_secinfo(const struct sgx_secinfo *secinfo)
 /* Without CET the fields behind GSLIMIT are reserved too. FLAGS is looked at by EENTER. */
 static bool legal_tcs(const struct sgx_tcs *tcs)
 {
-    return !tcs->ocetssa && !tcs->prevssp && all_zero(tcs->reserved, sizeof(tcs->reserved));
+    return !tcs->ocetssa && !tcs->prevssp && sgx_all_zero(tcs->reserved, sizeof(tcs->reserved));
 }
 
 /* The host kernel maps nothing below this address, so an enclave page there could never be reached. */
@@ -327,7 +320,7 @@ static void copy_in(struct softsgx_enclave *e, uint64_t offset, const uint8_t *s
     for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE) {
         uint8_t *page = e->alias + offset + at;
 
-        if (all_zero(src + at, SGX_PAGE_SIZE))
+        if (sgx_all_zero(src + at, SGX_PAGE_SIZE))
             continue;
         memcpy(page, src + at, SGX_PAGE_SIZE);
         if (is_tcs) {
@@ -415,7 +408,7 @@ static int init_locked(struct softsgx_enclave *e, const struct sgx_sigstruct *si
         ret = sgx_sigstruct_verify(sig);
     if (ret)
         return ret;
-    if (!(have->flags & SGX_ATTR_KSS) && (!all_zero(sig->isvfamilyid, 16) || !all_zero(sig->isvextprodid, 16)))
+    if (!(have->flags & SGX_ATTR_KSS) && (!sgx_all_zero(sig->isvfamilyid, 16) || !sgx_all_zero(sig->isvextprodid, 16)))
         return SGX_INVALID_SIG_STRUCT;
     ret = sgx_measure_digest(e, mrenclave);
     if (!ret)

@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stddef.h>
+#include <string.h>
 
 /* One EPCM entry. The low 16 bits are SECINFO.FLAGS as they are (R W X PENDING MODIFIED PR PT); VALID and BLOCKED
  * take two bits that SECINFO reserves. Above them is what the *page table* denies, inverted so that an all-zero entry
@@ -52,6 +53,13 @@ static inline bool sgx_canonical(uint64_t address)
 static inline bool sgx_in_elrange(const struct softsgx_enclave *e, uint64_t address)
 {
     return address - e->base < e->size;
+}
+
+static inline bool sgx_all_zero(const void *data, size_t length)
+{
+    const uint8_t *p = data;
+
+    return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
 }
 
 static inline uint8_t *sgx_epc(const struct softsgx_enclave *e, uint64_t address)

@@ -15,11 +15,8 @@
 static bool legal_request(const struct softsgx_enclave *e, const struct sgx_keyrequest *r)
 {
     bool kss = e->secs.attributes.flags & SGX_ATTR_KSS;
-    uint8_t any = 0;
 
-    for (size_t i = 0; i < sizeof(r->reserved2); i++)
-        any |= r->reserved2[i];
-    return !any && !r->reserved1 && !(r->keypolicy & ~POLICY_KNOWN) &&
+    return sgx_all_zero(r->reserved2, sizeof(r->reserved2)) && !r->reserved1 && !(r->keypolicy & ~POLICY_KNOWN) &&
            (kss || (!(r->keypolicy & POLICY_KSS) && !r->configsvn));
 }
 

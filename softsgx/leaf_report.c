@@ -8,13 +8,9 @@
 
 static bool reserved_clear(const struct sgx_targetinfo *target)
 {
-    uint8_t any = target->cet_attributes | target->reserved1;
-
-    for (size_t i = 0; i < sizeof(target->reserved2); i++)
-        any |= target->reserved2[i];
-    for (size_t i = 0; i < sizeof(target->reserved3); i++)
-        any |= target->reserved3[i];
-    return any == 0;
+    return !target->cet_attributes && !target->reserved1 &&
+           sgx_all_zero(target->reserved2, sizeof(target->reserved2)) &&
+           sgx_all_zero(target->reserved3, sizeof(target->reserved3));
 }
 
 static void describe(const struct softsgx_enclave *e, struct sgx_report *report)

@@ -12,23 +12,13 @@
 static const uint8_t header1[16] = { 0x06, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0 };
 static const uint8_t header2[16] = { 0x01, 1, 0, 0, 0x60, 0, 0, 0, 0x60, 0, 0, 0, 1, 0, 0, 0 };
 
-static bool all_zero(const void *data, size_t length)
-{
-    const uint8_t *p = data;
-    uint8_t any = 0;
-
-    while (length--)
-        any |= *p++;
-    return any == 0;
-}
-
 int sgx_sigstruct_check(const struct sgx_sigstruct *s)
 {
     /* This processor has no CET: its two bytes are reserved like their neighbours. */
     if (memcmp(s->header, header1, 16) || memcmp(s->header2, header2, 16) || s->exponent != 3 ||
-        (s->vendor != 0 && s->vendor != 0x8086) || !all_zero(s->reserved1, sizeof(s->reserved1)) ||
-        s->cet_attributes || s->cet_attributes_mask || !all_zero(s->reserved2, sizeof(s->reserved2)) ||
-        !all_zero(s->reserved3, sizeof(s->reserved3)) || !all_zero(s->reserved4, sizeof(s->reserved4)))
+        (s->vendor != 0 && s->vendor != 0x8086) || !sgx_all_zero(s->reserved1, sizeof(s->reserved1)) ||
+        s->cet_attributes || s->cet_attributes_mask || !sgx_all_zero(s->reserved2, sizeof(s->reserved2)) ||
+        !sgx_all_zero(s->reserved3, sizeof(s->reserved3)) || !sgx_all_zero(s->reserved4, sizeof(s->reserved4)))
         return SGX_INVALID_SIG_STRUCT;
     return 0;
 }

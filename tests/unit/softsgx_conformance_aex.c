@@ -130,6 +130,7 @@ static void run_event(const struct event_row *row, int kind)
     conformance_row(row->name);
     bring_to(&fx, kind, INSIDE);
     memset(fx_frame(&fx, 0) + 4096 - 184 - 16, 0xee, 16);
+    memset(fx_frame(&fx, 0), 0xdd, SGX_XSAVE_MIN); /* an old image that must not shine through */
     fx.cpu.rflags = 0x254cd7; /* IF off, DF on, all arithmetic flags, RF on */
     if (row->sets_rf)
         fx.cpu.rflags &= ~SGX_FL_RF;
