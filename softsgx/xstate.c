@@ -95,8 +95,9 @@ static void copy_component(uint8_t *to, const uint8_t *from, uint32_t feature)
 /* Does the live image have room for this feature? A kernel that leaves a feature out of its frames keeps none. */
 static bool live(const struct sgx_cpu *cpu, uint32_t feature)
 {
-    return feature < FIRST_EXTENDED ||
-           (component[feature].size && component[feature].offset + component[feature].size <= cpu->xsave_size);
+    if (feature < FIRST_EXTENDED)
+        return true;
+    return component[feature].size && component[feature].offset + component[feature].size <= cpu->xsave_size;
 }
 
 static void transfer(uint8_t *to, const uint8_t *from, uint64_t from_bv, uint32_t feature)

@@ -438,6 +438,12 @@ void test_debugger(void **state)
             assert_memory_equal(&value, sgx_enclave_alias(fx.enclave) + debugger[i].offset, length);
         fx_close(&fx);
     }
+    conformance_row("EDBGRD and EDBGWR: PENDING page");
+    fx_open(&fx, &kinds[KIND_PLAIN]);
+    sgx_epcm_set(fx.enclave, FX_BASE + FX_DATA, sgx_epcm_get(fx.enclave, FX_BASE + FX_DATA) | EPCM_PENDING);
+    assert_int_equal(softsgx_debug_read(fx.enclave, FX_BASE + FX_DATA, &value, 8), -EFAULT);
+    assert_int_equal(softsgx_debug_write(fx.enclave, FX_BASE + FX_DATA, &value, 8), -EFAULT);
+    fx_close(&fx);
     conformance_row("EDBGRD and EDBGWR: production enclave");
     fx_open(&fx, &production);
     assert_int_equal(softsgx_debug_read(fx.enclave, FX_BASE + FX_DATA, &value, 8), -EACCES);
