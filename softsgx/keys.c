@@ -51,7 +51,7 @@ static int key_path(char path[PATH_MAX])
 
 static int read_key(const char *path, uint8_t key[SGX_KEY_SIZE])
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), ret = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC), ret = 0;
     uint8_t extra;
 
     if (fd < 0)
@@ -85,32 +85,41 @@ static int make_key(const char *path)
     return ret;
 }
 
-static int load_root_key(char path[PATH_MAX])
+/* An existing key that cannot be used is worth a word: what was sealed under it cannot be opened. Having no place to
+ * keep one is not: there is nothing to lose. */
+static void warn_unusable(const char *path, int error)
 {
+    const char *cause = error == -EBADMSG ? "not 16 bytes long" : strerror(-error);
+
+    fprintf(stderr,
+            "softsgx: cannot use the root key %s: %s. Using a random key for this process, so earlier sealed data "
+            "cannot be opened; repair the file, or delete it to begin anew.\n", path, cause);
+}
+
+static int load_root_key(void)
+{
+    char path[PATH_MAX];
     int ret = key_path(path);
 
     if (ret)
         return ret;
     ret = read_key(path, root_key);
-    if (ret != -ENOENT)
-        return ret;
-    ret = make_key(path);
-    return ret ? ret : read_key(path, root_key);
+    if (ret == -ENOENT) {
+        ret = make_key(path);
+        if (ret)
+            return ret;
+        ret = read_key(path, root_key);
+    }
+    if (ret)
+        warn_unusable(path, ret);
+    return ret;
 }
 
 static void init_once(void)
 {
-    char path[PATH_MAX] = "";
-    int ret = load_root_key(path);
-
     init_result = draw(report_keyid, sizeof(report_keyid));
-    if (!ret || init_result)
-        return;
-    /* A damaged key is worth a word: what was sealed under it is lost. No place to keep one is not. */
-    if (ret == -EBADMSG)
-        fprintf(stderr, "softsgx: root key %s is not %d bytes long; using a random one for this process, so sealed "
-                        "data cannot be opened. Restore the file or delete it.\n", path, SGX_KEY_SIZE);
-    init_result = draw(root_key, sizeof(root_key));
+    if (!init_result && load_root_key() != 0)
+        init_result = draw(root_key, sizeof(root_key));
 }
 
 int sgx_keys_init(void)

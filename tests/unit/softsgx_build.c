@@ -104,6 +104,23 @@ static void test_heap_is_one_call(void **state)
     assert_int_equal(released, 1);
 }
 
+/* Zero pages of a source cost nothing either. */
+static void test_zero_content_stays_sparse(void **state)
+{
+    struct softsgx_enclave *e = create(FX_BASE, FX_SIZE);
+    static uint8_t content[8 * SGX_PAGE_SIZE];
+    uint8_t resident[8] = { 0 };
+
+    (void)state;
+    content[3 * SGX_PAGE_SIZE + 4095] = 1;
+    assert_int_equal(add(e, 0, content, 8, RW), 0);
+    assert_int_equal(mincore(e->alias, sizeof(content), resident), 0);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(resident[i] & 1, i == 3);
+    assert_int_equal(e->alias[3 * SGX_PAGE_SIZE + 4095], 1);
+    softsgx_destroy(e);
+}
+
 static void test_tcs_stays_inaccessible(void **state)
 {
     struct softsgx_enclave *e = create(FX_BASE, FX_SIZE);
@@ -306,7 +323,8 @@ int main(void)
 {
 #define T(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_heap_is_one_call),  T(test_tcs_stays_inaccessible),   T(test_protection_is_the_intersection),
+        T(test_heap_is_one_call),  T(test_zero_content_stays_sparse),
+        T(test_tcs_stays_inaccessible),   T(test_protection_is_the_intersection),
         T(test_protect_checks_its_range), T(test_nothing_below_the_lowest_mapping),
         T(test_failed_protect_is_undone), T(test_failed_reserve),    T(test_finding_enclaves),
         T(test_tcs_admits_one),    T(test_enumeration),

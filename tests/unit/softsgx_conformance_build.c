@@ -67,6 +67,24 @@ static const struct {
     { "ECREATE: reserved byte 4095", { S1(reserved4, 3833, 1) }, -EINVAL },
 };
 
+static void ecreate_clears_identity(void)
+{
+    struct softsgx_enclave *enclave;
+    struct sgx_secs secs, created;
+
+    conformance_row("ECREATE: MRENCLAVE, MRSIGNER, ISVPRODID and ISVSVN begin as zero");
+    fx_secs(&kinds[KIND_PLAIN], &secs);
+    memset(secs.mrenclave, 1, 32);
+    memset(secs.mrsigner, 2, 32);
+    secs.isvprodid = 3;
+    secs.isvsvn = 4;
+    assert_int_equal(softsgx_create(&secs, &enclave), 0);
+    fx_secs(&kinds[KIND_PLAIN], &secs);
+    softsgx_secs(enclave, &created);
+    assert_memory_equal(&created, &secs, sizeof(secs));
+    softsgx_destroy(enclave);
+}
+
 void test_ecreate(void **state)
 {
     (void)state;
@@ -84,6 +102,7 @@ void test_ecreate(void **state)
             fail_msg("%s: %d, should be %d", ecreate[i].name, result, ecreate[i].result);
         softsgx_destroy(enclave);
     }
+    ecreate_clears_identity();
 }
 
 /* ---- EADD ---- */

@@ -242,6 +242,32 @@ static void test_seal_key_between_enclaves(void **state)
     fx_close(&c);
 }
 
+/* ATTRIBUTEMASK chooses whether another XFRM is another key. */
+static void test_seal_key_and_xfrm(void **state)
+{
+    const struct fx_options avx = { .attributes = FX_ATTR, .base = FX_BASE + FX_SIZE, .xfrm = 7 };
+    struct sgx_keyrequest request = { .keyname = SGX_KEY_SEAL, .keypolicy = SGX_KEYPOLICY_MRSIGNER };
+    uint8_t one[16], two[16];
+    static struct fx a, b;
+
+    (void)state;
+    if (!(softsgx_xfrm() & SGX_XFRM_AVX))
+        skip();
+    fx_open(&a, &here);
+    fx_open(&b, &avx);
+    fx_enter(&a);
+    fx_enter(&b);
+    assert_int_equal(get_key(&a, &request, one), 0);
+    assert_int_equal(get_key(&b, &request, two), 0);
+    assert_memory_equal(one, two, 16);
+    request.attributemask.xfrm = 4;
+    assert_int_equal(get_key(&a, &request, one), 0);
+    assert_int_equal(get_key(&b, &request, two), 0);
+    assert_memory_not_equal(one, two, 16);
+    fx_close(&a);
+    fx_close(&b);
+}
+
 /* ---- the root key: each case in a process of its own ---- */
 
 /* The seal key an enclave gets in a fresh process with this data directory (NULL: none at all). */
@@ -324,6 +350,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         fx_test(test_local_attestation),         fx_test(test_report_key_depends_on_target),
         fx_test(test_seal_key_dependencies),     fx_test(test_seal_key_between_enclaves),
+        fx_test(test_seal_key_and_xfrm),
         cmocka_unit_test(test_root_key_file),
     };
 
