@@ -70,6 +70,9 @@ _Noreturn void runtime_fail(const char *why);         /* a broken invariant or a
 void bounce_reset(void);
 void *bounce_alloc(size_t size);
 size_t bounce_left(void);
+/* Gives back what was allocated since the mark: for loops inside one system call. */
+size_t bounce_mark(void);
+void bounce_release(size_t mark);
 void untrusted_write(void *untrusted_dst, const void *src, size_t n);
 void untrusted_read(void *dst, const void *untrusted_src, size_t n);
 /* True if [p, p+n) does not touch ELRANGE and does not wrap. */

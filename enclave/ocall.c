@@ -94,6 +94,16 @@ size_t bounce_left(void)
     return t->bounce_size - t->bounce_used;
 }
 
+size_t bounce_mark(void)
+{
+    return tcb_current()->bounce_used;
+}
+
+void bounce_release(size_t mark)
+{
+    tcb_current()->bounce_used = mark;
+}
+
 uint64_t untrusted_events_take(void)
 {
     return __atomic_exchange_n(&tcb_current()->shared->pending, 0, __ATOMIC_SEQ_CST) & ~1ull;

@@ -122,7 +122,7 @@ void park(int64_t timeout_ns)
     if (!__atomic_load_n(&t->token, __ATOMIC_SEQ_CST)) {
         struct { int64_t sec, nsec; } timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
         void *untrusted_timeout = NULL;
-        uint64_t used = t->bounce_used;
+        size_t mark = bounce_mark();
         if (timeout_ns >= 0) {
             untrusted_timeout = bounce_alloc(sizeof(timeout));
             if (!untrusted_timeout)
@@ -130,7 +130,7 @@ void park(int64_t timeout_ns)
             untrusted_write(untrusted_timeout, &timeout, sizeof(timeout));
         }
         ocall_syscall_intr(__NR_futex, (long)&shared->park, FUTEX_WAIT, untrusted_word, (long)untrusted_timeout, 0, 0);
-        t->bounce_used = used;
+        bounce_release(mark);
     }
     __atomic_store_n(&t->parked, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&t->token, 0, __ATOMIC_SEQ_CST);

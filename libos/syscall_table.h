@@ -73,9 +73,42 @@ SYSCALL(325, mlock2)
 /* ---- fs/ ---- */
 
 /* ---- thread/ ---- */
+SYSCALL(56, clone)
+SYSCALL(57, fork)
+SYSCALL(58, vfork)
+SYSCALL(60, exit)
+SYSCALL(186, gettid)
+SYSCALL(202, futex)
+SYSCALL(218, set_tid_address)
+SYSCALL(273, set_robust_list)
+SYSCALL(274, get_robust_list)
+SYSCALL(435, clone3)
 
 /* ---- signal/ ---- */
+SYSCALL(13, rt_sigaction)
+SYSCALL(14, rt_sigprocmask)
+SYSCALL(15, rt_sigreturn)
+SYSCALL(34, pause)
+SYSCALL(62, kill)
+SYSCALL(127, rt_sigpending)
+SYSCALL(128, rt_sigtimedwait)
+SYSCALL(129, rt_sigqueueinfo)
+SYSCALL(130, rt_sigsuspend)
+SYSCALL(131, sigaltstack)
+SYSCALL(200, tkill)
+SYSCALL(234, tgkill)
+SYSCALL(297, rt_tgsigqueueinfo)
 
 /* ---- time/ ---- */
+SYSCALL(35, nanosleep)
+SYSCALL(36, getitimer)
+SYSCALL(37, alarm)
+SYSCALL(38, setitimer)
+SYSCALL(96, gettimeofday)
+SYSCALL(201, time)
+SYSCALL(227, clock_settime)
+SYSCALL(228, clock_gettime)
+SYSCALL(229, clock_getres)
+SYSCALL(230, clock_nanosleep)
 
 #undef SYSCALL

@@ -5,7 +5,6 @@
  * the first time, when nobody interrupted. The driver (sweep.c) answers at sweep_begin through RAX: 0 go on, 1 stop.
  *
  * usage: target PATH, PATH one of compute, syscall, ocall, bounce, fault, raise, gate */
-#define _GNU_SOURCE
 #include <elf.h>
 #include <fcntl.h>
 #include <immintrin.h>
