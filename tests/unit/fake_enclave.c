@@ -275,6 +275,7 @@ void enclave_print_exit_lines(void)
 static __thread char *bounce;
 static __thread size_t bounce_used;
 
+
 static void bounce_free(void *p)
 {
     free(p);
@@ -286,6 +287,16 @@ static pthread_once_t bounce_once = PTHREAD_ONCE_INIT;
 static void bounce_key_init(void)
 {
     pthread_key_create(&bounce_key, bounce_free);
+}
+
+size_t bounce_mark(void)
+{
+    return bounce_used;
+}
+
+void bounce_release(size_t mark)
+{
+    bounce_used = mark;
 }
 
 void bounce_reset(void)
