@@ -6,7 +6,8 @@
 void *memcpy(void *dst, const void *src, size_t n)
 {
     void *d = dst;
-    __asm__ volatile("rep movsb" : "+D"(d), "+S"(src), "+c"(n) : : "memory");
+    size_t words = n / 8, bytes = n % 8;
+    __asm__ volatile("rep movsq\n movq %3, %%rcx\n rep movsb" : "+D"(d), "+S"(src), "+c"(words) : "r"(bytes) : "memory");
     return dst;
 }
 
@@ -23,7 +24,10 @@ void *memmove(void *dst, const void *src, size_t n)
 void *memset(void *dst, int c, size_t n)
 {
     void *d = dst;
-    __asm__ volatile("rep stosb" : "+D"(d), "+c"(n) : "a"(c) : "memory");
+    size_t words = n / 8, bytes = n % 8;
+    uint64_t pattern = 0x0101010101010101ull * (uint8_t)c;
+    __asm__ volatile("rep stosq\n movq %3, %%rcx\n rep stosb"
+                     : "+D"(d), "+c"(words) : "a"(pattern), "r"(bytes) : "memory");
     return dst;
 }
 

@@ -18,21 +18,26 @@ uint64_t exception_fixup(uint64_t rip)
     return 0;
 }
 
-/* Copies n bytes; returns how many were not copied. */
-static size_t copy_raw(void *dst, const void *src, size_t n)
+/* Copies n bytes, whole words first. False if a fault ended it. */
+static bool copy_raw(void *dst, const void *src, size_t n)
 {
-    __asm__ volatile("1: rep movsb\n2:\n" EX_TABLE("1b", "2b") : "+c"(n), "+D"(dst), "+S"(src) : : "memory");
-    return n;
+    size_t words = n / 8, bytes = n % 8;
+    __asm__ volatile("1: rep movsq\n movq %[bytes], %%rcx\n 2: rep movsb\n xorl %k[bytes], %k[bytes]\n3:\n"
+                     EX_TABLE("1b", "3b") EX_TABLE("2b", "3b")
+                     : "+c"(words), "+D"(dst), "+S"(src), [bytes] "+r"(bytes)
+                     :
+                     : "memory", "cc");
+    return !words && !bytes;
 }
 
 int copy_from_user(void *dst, const void *user_src, size_t n)
 {
-    return user_range_ok(user_src, n) && !copy_raw(dst, user_src, n) ? 0 : -LINUX_EFAULT;
+    return user_range_ok(user_src, n) && copy_raw(dst, user_src, n) ? 0 : -LINUX_EFAULT;
 }
 
 int copy_to_user(void *user_dst, const void *src, size_t n)
 {
-    return user_range_ok(user_dst, n) && !copy_raw(user_dst, src, n) ? 0 : -LINUX_EFAULT;
+    return user_range_ok(user_dst, n) && copy_raw(user_dst, src, n) ? 0 : -LINUX_EFAULT;
 }
 
 int copy_untrusted_to_user(void *user_dst, const void *untrusted_src, size_t n)

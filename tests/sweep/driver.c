@@ -89,6 +89,7 @@ static void find_symbols(const struct image *image, const void *runtime, const v
     end_at = symbol(target, "sweep_end");
     drive_map.resume_begin = elf_base + symbol(runtime, "resume_begin");
     drive_map.resume_end = elf_base + symbol(runtime, "resume_end");
+    drive_map.counter = symbol(target, "sweep_signals");
     loaded_at = elf_base + symbol(runtime, "program_loaded");
     drive_map.gate = elf_base + symbol(runtime, "syscall_gate");
     drive_map.runtime_low = image->tcs0 - (uint64_t)VIGIL_TB_TCS * VIGIL_PAGE;
@@ -110,6 +111,8 @@ static void child(void)
         die(&error);
     config->enclave_size = 64u << 20;
     config->max_threads = 2;
+    config->stack_size = 256u << 10;
+    config->brk_max_size = 1u << 20;
     if (now->legacy)
         config->flags &= ~VIGIL_FLAG_AEX_NOTIFY;
     if (image_build(&image, runtime, runtime_size, config, &error) || image_key_open(NULL, &key, &error) ||

@@ -16,6 +16,7 @@ struct drive {
 struct drive_map {
     struct softsgx_enclave *enclave;
     uint64_t resume_begin, resume_end, gate;   /* in the runtime */
+    uint64_t counter;                          /* in the target: host signals it has handled */
     uint64_t runtime_low;                      /* everything from here up is not the application */
 };
 extern struct drive_map drive_map;

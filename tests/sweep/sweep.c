@@ -34,6 +34,7 @@ struct result {
     uint64_t injected;
     uint64_t invariant_checks, invariant_failures, bad_rip, bad_armed, bad_cssa, bad_k;
     uint64_t in_runtime, in_resume, in_application, in_stage1;
+    uint64_t signals, signals_lost;
     uint64_t finished;
 };
 static struct result *result;
@@ -127,6 +128,18 @@ static void at_begin(void *arg, const struct softsgx_boundary *b)
         softsgx_step(step, NULL);
 }
 
+/* The host signal of this pass must have been delivered, once, before the path was over: with no ticks, so nothing but
+ * the AEX it came with and the runtime's own looks into the mailbox can have brought it. */
+static void check_signal(void)
+{
+    uint64_t delivered = 0;
+
+    softsgx_debug_read(drive_map.enclave, drive_map.counter, &delivered, sizeof(delivered));
+    if (delivered != (opt.with_signal ? result->injected : 0))
+        result->signals_lost++;
+    result->signals = delivered;
+}
+
 static void at_end(void *arg, const struct softsgx_boundary *b)
 {
     (void)arg, (void)b;
@@ -139,6 +152,7 @@ static void at_end(void *arg, const struct softsgx_boundary *b)
         phase = chosen_count ? INJECT : FINISH;
         next_chosen = 0;
     } else if (phase == INJECT) {
+        check_signal();
         next_chosen += opt.stride;
         if (next_chosen >= chosen_count)
             phase = FINISH;
@@ -163,10 +177,17 @@ static int report(int status)
         printf("FAILED: the target ended with status 0x%x at boundary %lu\n", status, result->injected);
         return 1;
     }
+    if (result->signals_lost) {
+        printf("FAILED: at %lu boundaries the host signal was not delivered in time (%lu delivered)\n", result->signals_lost,
+               result->signals);
+        return 1;
+    }
     if (!result->finished || !result->boundaries || result->injected != result->boundaries) {
         printf("FAILED: %lu boundaries were not reached\n", result->boundaries - result->injected);
         return 1;
     }
+    if (opt.with_signal)
+        printf("%lu of %lu signals delivered, ", result->signals, result->injected);
     printf("100 %% equal\n");
     return 0;
 }
