@@ -8,7 +8,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-/* struct checkpoint order -> gregs index */
+/* gregs index of each element of struct registers.gpr */
 static const int greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
                                  REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15 };
 
@@ -79,7 +79,7 @@ static void handler(int sig, siginfo_t *info, void *context)
     CHECK_EQ(sig, SIGILL);
     CHECK_EQ((uint64_t)info->si_addr, (uint64_t)registers_ud2_at);
     CHECK_EQ(gregs[REG_RIP], (uint64_t)registers_ud2_at);
-    CHECK_EQ((uintptr_t)uc % 16, 8); /* as the ABI has it behind a return address */
+    CHECK_EQ((uintptr_t)uc % 16, 0); /* the return address is below it */
     for (int i = 0; i < 16; i++)
         if (i != RSP)
             compare_or_change((uint8_t *)&gregs[greg_of[i]], (uint8_t *)&wanted.gpr[i], 8, "register in the frame", i);
