@@ -47,12 +47,13 @@ static void coroutines(void)
 }
 
 static jmp_buf jump;
-static volatile int bottom;
 
 static int descend(int depth, uint64_t value)
 {
     volatile uint64_t local = value * depth;
-    if (depth == bottom)
+    if (depth < 0)
+        return 0;
+    if (depth == 0)
         longjmp(jump, (int)(value & 0xffff) | 1);
     int result = descend(depth - 1, value + 1);
     return result + (int)local;

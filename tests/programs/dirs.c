@@ -31,8 +31,9 @@ static uint64_t listing(DIR *dir, int *count)
     for (int i = 0; i < *count; i++) {
         CHECK(i == 0 || strcmp(names[i], names[i - 1]));
         hash = hash_bytes(hash, names[i], strlen(names[i]) + 1);
-        free(names[i]);
     }
+    for (int i = 0; i < *count; i++)
+        free(names[i]);
     return hash;
 }
 
