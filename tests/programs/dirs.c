@@ -180,13 +180,13 @@ static void tree(void)
         close(fd);
         strcat(path, "/a-level-down");
     }
-    CHECK_EQ(nftw("tree", visit, 10, FTW_PHYS), 0);
+    CHECK_EQ(nftw("tree", visit, 40, FTW_PHYS), 0);
     CHECK_EQ(visited, 40);
     CHECK_EQ(files_seen, 20);
     CHECK_EQ(deepest, 20);
-    CHECK_EQ(nftw("tree", delete, 10, FTW_PHYS | FTW_DEPTH), 0);
+    CHECK_EQ(nftw("tree", delete, 40, FTW_PHYS | FTW_DEPTH), 0);
     CHECK_ERRNO(access("tree", F_OK), ENOENT);
-    CHECK_EQ(nftw("empty", delete, 10, FTW_PHYS | FTW_DEPTH), 0);
+    CHECK_EQ(nftw("empty", delete, 40, FTW_PHYS | FTW_DEPTH), 0);
     CHECK_EQ(unlink("plain"), 0);
 }
 
