@@ -29,7 +29,8 @@ static const char usage[] =
     "  --log-level L         none, error, warning, debug, trace or all; a production enclave keeps its own\n"
     "  --enclave-size SIZE   with --: a power of two, for example 512M (default)\n"
     "  --max-threads N       with --: threads at the same time (default 16)\n"
-    "  --aex SCHEDULE        software SGX, for tests: after:N (an interrupt at instruction N), every, random:SEED,MEAN\n"
+    "  --aex SCHEDULE        software SGX, for tests: after:N (an interrupt at instruction N), every,\n"
+    "                        random:SEED,MEAN (MEAN instructions apart), threads:SEED,MEAN (all but the first thread)\n"
     "  --help                this text\n"
     "\n"
     "Exit status: the program's own. Vigil's own lines go to stderr and begin with `vigil:`.\n";
@@ -61,14 +62,15 @@ static bool parse_schedule(const char *text, struct host_options *host)
         host->aex = HOST_AEX_AFTER;
         return parse_number(text + 6, UINT64_MAX, &host->aex_n);
     }
-    if (strncmp(text, "random:", 7) || strlen(text) >= sizeof(copy))
+    bool threads = !strncmp(text, "threads:", 8);
+    if ((!threads && strncmp(text, "random:", 7)) || strlen(text) >= sizeof(copy))
         return false;
-    strcpy(copy, text + 7);
+    strcpy(copy, strchr(text, ':') + 1);
     comma = strchr(copy, ',');
     if (!comma)
         return false;
     *comma = 0;
-    host->aex = HOST_AEX_RANDOM;
+    host->aex = threads ? HOST_AEX_THREADS : HOST_AEX_RANDOM;
     return parse_number(copy, UINT64_MAX, &host->aex_seed) && parse_number(comma + 1, 1u << 30, &host->aex_n) &&
            host->aex_n;
 }
@@ -105,7 +107,7 @@ static int parse_options(int argc, char **argv, struct settings *s)
         case 'm': s->max_threads = optarg; break;
         case 'a':
             if (!parse_schedule(optarg, &s->host))
-                return complain(EXIT_USAGE, "--aex is after:N, every or random:SEED,MEAN, not %s", optarg);
+                return complain(EXIT_USAGE, "--aex is after:N, every, random:SEED,MEAN or threads:SEED,MEAN, not %s", optarg);
             break;
         case 'h': fputs(usage, stdout); return finish_output();
         default: return complain(EXIT_USAGE, "see `vigil run --help`");

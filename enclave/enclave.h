@@ -53,6 +53,9 @@ struct start_info {                                   /* copied from the host, c
 };
 const struct start_info *start_info(void);
 
+/* Where the program may jump for a system call without a trap (AT_SYSINFO; protocol in entry.S). */
+uint64_t syscall_gate_address(void);
+
 /* ---- leaving the enclave --------------------------------------------------------------------------------------- */
 /* A Linux system call on the host. Pointer arguments must point into untrusted memory (bounce_alloc). The result is
  * untrusted: check its range. _intr returns -EINTR instead of blocking when an event waits in the mailbox (use it for

@@ -249,7 +249,8 @@ runtime_fault_entry:
 
 /* ---- syscall_gate -------------------------------------------------------------------------------------------------------
  * A system call without a trap. From the application by `jmp`: RAX = number, arguments as for `syscall`, RCX = where to
- * return to. Nothing is pushed on the application's stack: its red zone may be in use.
+ * return to, which must be just behind a `syscall` instruction: an interrupted call is restarted by stepping back to it.
+ * Nothing is pushed on the application's stack: its red zone may be in use.
  * AEX before the first instruction has executed: application mode at an ordinary address, resumed there.
  * AEX after it: runtime mode. No register is needed to disarm, so no context is ever half saved in application mode. */
 .globl syscall_gate

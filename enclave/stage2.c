@@ -60,6 +60,11 @@ void runtime_events(void)
     libos_return(&tcb_current()->ckpt, false);
 }
 
+uint64_t syscall_gate_address(void)
+{
+    return (uint64_t)syscall_gate;
+}
+
 void runtime_gate_syscall(void)
 {
     struct checkpoint *regs = &tcb_current()->ckpt;

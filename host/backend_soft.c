@@ -62,7 +62,7 @@ static void schedule(uint64_t ordinal)
 {
     const struct host_options *options = options_now;
 
-    if (options->aex == HOST_AEX_RANDOM)
+    if (options->aex == HOST_AEX_RANDOM || (options->aex == HOST_AEX_THREADS && ordinal))
         softsgx_aex_random(options->aex_seed + ordinal, (uint32_t)options->aex_n);
     else if (ordinal)
         return;

@@ -21,8 +21,9 @@ struct host_options {
     void (*loaded)(void *arg);
     void *loaded_arg;
     /* Interrupt schedules for tests (software SGX only). AFTER and EVERY are the first thread's; RANDOM is every
-     * thread's, from aex_seed plus the thread's ordinal number, with aex_n instructions between AEXs on average. */
-    enum { HOST_AEX_NONE, HOST_AEX_AFTER, HOST_AEX_EVERY, HOST_AEX_RANDOM } aex;
+     * thread's, from aex_seed plus the thread's ordinal number, with aex_n instructions between AEXs on average; THREADS is
+     * RANDOM without the first thread. */
+    enum { HOST_AEX_NONE, HOST_AEX_AFTER, HOST_AEX_EVERY, HOST_AEX_RANDOM, HOST_AEX_THREADS } aex;
     uint64_t aex_n, aex_seed;
 };
 

@@ -9,6 +9,10 @@
 
 #include <linux/auxvec.h>
 
+#ifndef AT_SYSINFO
+#define AT_SYSINFO 32 /* UAPI headers define it for 32-bit programs only */
+#endif
+
 #define SIGNAL_FRAME_REST 1024 /* siginfo, ucontext, alignment and red zone around the vector state */
 #define CLOCK_TICKS 100
 #define HWCAP2_FSGSBASE 2
@@ -59,8 +63,8 @@ struct aux {
     uint64_t type, value;
 };
 
-/* No AT_SYSINFO_EHDR: there is no vDSO. AT_HWCAP would be CPUID, which enclaves must not execute. If a C library asks
- * for the system call gate by AT_SYSINFO, its entry belongs here. */
+/* No AT_SYSINFO_EHDR: there is no vDSO. AT_HWCAP would be CPUID, which enclaves must not execute. AT_SYSINFO
+ * (on i386: the kernel's entry point) is the system call gate; x86-64 C libraries do not look at it. */
 static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64_t random, uint64_t platform,
                           uint64_t execfn)
 {
@@ -83,6 +87,7 @@ static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64
         {AT_RANDOM, random},
         {AT_HWCAP2, HWCAP2_FSGSBASE},
         {AT_EXECFN, execfn},
+        {AT_SYSINFO, syscall_gate_address()},
         {AT_PLATFORM, platform},
         {AT_NULL, 0},
     };

@@ -68,6 +68,7 @@ static void __attribute__((noinline)) pass(void)
         "2: movq arena(%%rip), %%rax\n"
         ".globl sweep_fault\nsweep_fault: movq %%rbx, (%%rdi)\n stc\n jmp 9f\n"
         "3: movq path_nr(%%rip), %%rax\n leaq 8f(%%rip), %%rcx\n stc\n jmpq *gate(%%rip)\n"
+        "syscall\n" /* never reached: the gate wants to return behind one, for restarts */
         "8: movl $0, %%ecx\n movl $0, %%r11d\n"
         "9:\n"
         ".globl sweep_end\nsweep_end: nop\n"

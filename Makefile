@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+# The two commands of the README are `make demo` and `make test`. Everything is built by Meson and Ninja in build/.
+
+BUILD := build
+RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
+SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
+
+.PHONY: all packages build test demo sweep storm bench lint asan clean
+
+all: build
+
+packages:
+	@tools/install-packages.sh
+
+build: packages
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) >/dev/null
+	@ninja -C $(BUILD) --quiet
+
+demo: build
+	@tools/demo.sh
+
+test: build
+	@tests/run.sh $(BUILD)
+
+# Every boundary of every path, with AEX-Notify and without, with a host signal and without. About twenty minutes.
+sweep: build
+	@tests/sweep/all.sh $(BUILD) 1
+
+storm: build
+	@tests/storm.sh $(BUILD) 1000000
+
+bench: build
+	@bench/run.sh $(BUILD)
+
+lint: packages
+	@tools/lint.sh
+	@tools/check-headers.sh
+
+asan: packages
+	@test -f build-asan/build.ninja || meson setup build-asan -Db_sanitize=address,undefined -Db_lundef=false >/dev/null
+	@ninja -C build-asan --quiet
+	@ASAN_OPTIONS=detect_leaks=0 meson test -C build-asan --suite unit --print-errorlogs
+
+clean:
+	rm -rf $(BUILD) build-asan
