@@ -71,7 +71,8 @@ struct softsgx_boundary {
     uint64_t tcs;      /* linear address */
     uint32_t cssa;
     uint64_t rip, rsp;
-    uint64_t count;    /* boundaries seen since stepping began in this thread */
+    uint64_t count;    /* boundaries seen before this one since stepping began in this thread */
+    bool entered;      /* EENTER or ERESUME came before: no instruction has run since */
     ucontext_t *uc;    /* the enclave's registers; may be changed */
 };
 enum softsgx_action {
@@ -94,13 +95,15 @@ void softsgx_aex_every(void);
 void softsgx_aex_random(uint64_t seed, uint32_t mean);
 
 /* A code breakpoint in enclave memory: address must hold a one-byte NOP (0x90). fn is called when it is reached; the
- * NOP is then "executed". Same rules for fn as for a step function. At most 64 at a time. */
+ * NOP is then "executed". Same rules for fn as for a step function. At most 64 at a time. fn NULL: remove it. May itself
+ * be called from such a callback. */
 typedef void (*softsgx_break_fn)(void *arg, const struct softsgx_boundary *boundary);
 int softsgx_break(struct softsgx_enclave *enclave, uint64_t address, softsgx_break_fn fn, void *arg);
 
 /* ---- counters (process wide, since softsgx_process_init) ------------------------------------------------------- */
 struct softsgx_stats {
-    uint64_t eenter, eresume, eresume_notify /* morphed */, eexit, edeccssa, aex, aex_interrupt, aex_exception, ticks;
+    uint64_t eenter, eresume, eresume_notify /* morphed */, eexit, edeccssa, aex, aex_interrupt, aex_exception;
+    uint64_t ticks; /* interrupts that were the tick's */
 };
 void softsgx_get_stats(struct softsgx_stats *out);
 /* Is the calling thread in enclave mode (meaningful only in handlers and step functions)? */

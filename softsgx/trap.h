@@ -1,77 +1,146 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Internal to the trap driver: one slot for each registered thread, its alternate signal stack included. The constants
- * are for trap_entry.S and asserted in trap_thread.c. */
+ * Internal to the trap driver: signals in, architectural events out. Also read by trap_entry.S. */
 #ifndef SOFTSGX_TRAP_H
 #define SOFTSGX_TRAP_H
 
-#define TRAP_SLOT_SIZE 65536   /* a power of two: the slot is found from the stack pointer */
-#define TRAP_STACK_OFFSET 8192 /* the state page and a guard page come first */
+/* One slot of the arena: a page of state, a guard page, the alternate signal stack. Aligned to its size, so that the
+ * state is found from any stack pointer within. */
+#define TRAP_SLOT_SIZE  0x10000
+#define TRAP_SLOT_STACK 0x2000
+#define TRAP_SLOTS      4096
+#define TRAP_ARENA_SIZE (TRAP_SLOTS * TRAP_SLOT_SIZE)
 
-#define SLOT_IN_ENCLAVE 0
-#define SLOT_FSBASE 8
-#define SLOT_GSBASE 16
-#define SLOT_HOST_FSBASE 24
-#define SLOT_HOST_GSBASE 32
+/* Offsets for trap_entry.S, asserted in trap_thread.c. The state begins with its struct sgx_cpu. */
+#define TRAP_FSBASE       144
+#define TRAP_GSBASE       152
+#define TRAP_ENCLAVE_MODE 180
+#define TRAP_SAVED_FSBASE 200
+#define TRAP_SAVED_GSBASE 208
+#define TRAP_UC_EFLAGS    176
+
+#define TRAP_FL_TF 0x000100
+#define TRAP_FL_NT 0x004000
+#define TRAP_FL_RF 0x010000
+#define TRAP_FL_AC 0x040000
+#define TRAP_FL_ID 0x200000
 
 #ifndef __ASSEMBLER__
 #include "softsgx/cpu.h"
 
+#include <stddef.h>
 #include <time.h>
 #include <ucontext.h>
 
-struct trap_slot {
-    uint64_t in_enclave;                    /* is cpu.enclave_mode, for trap_entry.S */
-    uint64_t fsbase, gsbase;                /* the enclave's, while a handler runs */
-    uint64_t host_fsbase, host_gsbase;      /* the host's, while the enclave runs */
-    uint32_t used;                          /* claimed by a thread */
-    bool prepared;                          /* the guard page is there */
-    struct sgx_cpu cpu;
+#define TRAP_USER_END (1ull << 47)
 
-    softsgx_step_fn step;                   /* not NULL: the thread is stepped while in enclave mode */
-    void *step_arg;
-    uint64_t step_count;
-    struct { uint64_t left, seed; uint32_t mean; } schedule;   /* of the ready-made step functions */
-
-    timer_t timer;
-    bool has_timer, timer_runs, timer_parked;
+enum trap_stat {
+    STAT_EENTER, STAT_ERESUME, STAT_ERESUME_NOTIFY, STAT_EEXIT, STAT_EDECCSSA,
+    STAT_AEX_INTERRUPT, STAT_AEX_EXCEPTION, STAT_TICKS, STAT_COUNT,
 };
 
-#define TRAP_TICK_SIGNAL (SIGRTMIN + 1)
+/* The state of softsgx_step and of its ready-made functions. */
+struct trap_step {
+    softsgx_step_fn fn;
+    void *arg;
+    bool active;
+    bool patch_pushf;       /* the instruction that runs now is a PUSHF: it must not show TF */
+    uint64_t generation;    /* counts calls of softsgx_step: a step function may replace itself */
+    uint64_t count;
+    uint64_t left, random;  /* instructions to the next AEX; the generator's state */
+    uint32_t mean;
+    bool fired;             /* the last action was an AEX, in front of fired_rip */
+    uint32_t fired_cssa;
+    uint64_t fired_rip;
+};
 
-/* trap_thread.c */
-extern uint64_t trap_arena, trap_arena_size;
-struct trap_slot *trap_slot_at(uint32_t index);
-uint32_t trap_slot_limit(void);             /* slots that were ever used */
-struct trap_slot *trap_current(void);       /* the calling thread's, NULL if it is not registered */
-int trap_arena_init(void);
+struct trap_thread {
+    struct sgx_cpu cpu; /* first: trap_entry.S */
+    struct trap_step step;
+    timer_t timer;
+    bool tick_parked;      /* the timer is disarmed: no entry yet, or a tick found the thread outside the enclave */
+    bool mask_held;        /* saved_mask is what the frame's signal mask had */
+    uint64_t saved_mask;
+    bool in_use;
+    pid_t tid;
+    stack_t old_stack;
+    uint64_t stat[STAT_COUNT]; /* never reset; written by the slot's thread only */
+};
 
-/* trap_frame.c: signal frame to register file and back */
-void trap_load(struct trap_slot *slot, ucontext_t *uc);
-void trap_store(struct trap_slot *slot, ucontext_t *uc);
+static inline void sgx_trap_count(struct trap_thread *t, enum trap_stat which)
+{
+    __atomic_store_n(&t->stat[which], t->stat[which] + 1, __ATOMIC_RELAXED);
+}
 
-/* trap_signal.c */
-int trap_install(int sig);
-void trap_aex(struct trap_slot *slot, ucontext_t *uc, const struct sgx_event *event);
-void trap_count(uint64_t *counter);
-extern struct softsgx_stats trap_stats;
+/* ---- trap_entry.S ---- */
+extern uint64_t sgx_trap_arena;
+void sgx_trap_entry(int sig, siginfo_t *info, void *ucontext);
+void sgx_trap_restorer(void);
 
-/* trap_event.c */
-bool trap_is_enclu(uint64_t rip);
-/* The architectural event of a synchronous signal in enclave mode; may correct RIP in the frame. */
-struct sgx_event trap_event(struct trap_slot *slot, int sig, ucontext_t *uc);
+/* ---- trap_event.c ---- */
+enum trap_kind {
+    KIND_EXCEPTION, KIND_INTERRUPT, KIND_ENCLU,
+    KIND_STEP,      /* the stepped instruction has been executed */
+    KIND_CONTINUE,  /* a breakpoint, which has been dealt with */
+};
+#define TRAP_VEC_NP 11
+#define TRAP_VEC_SS 12
+/* Raised by the instruction at (or before) RIP, as opposed to sent by somebody. */
+bool sgx_trap_synchronous(int sig, const siginfo_t *info);
+/* In enclave mode, with the registers loaded: what the signal is. May correct cpu.rip. */
+enum trap_kind sgx_trap_classify(struct trap_thread *t, int sig, const siginfo_t *info, ucontext_t *uc,
+                                 struct sgx_event *event);
 
-/* trap_step.c */
-void trap_before_instruction(struct trap_slot *slot, ucontext_t *uc);
-bool trap_breakpoint(struct trap_slot *slot, ucontext_t *uc);
+/* ---- trap_main.c: called by trap_entry.S with the host's FS and GS and all signals blocked ---- */
+void sgx_trap(int sig, siginfo_t *info, ucontext_t *uc, struct trap_thread *t);
+void sgx_trap_unregistered(int sig, siginfo_t *info, ucontext_t *uc);
 
-/* trap_tick.c */
-void trap_tick_thread_init(struct trap_slot *slot);
-void trap_tick_thread_exit(struct trap_slot *slot);
-void trap_tick_outside(struct trap_slot *slot);  /* a tick found the thread outside its enclave */
-void trap_tick_entering(struct trap_slot *slot);
+/* ---- trap_frame.c: the frame is the register file ---- */
+void sgx_trap_load(struct trap_thread *t, const ucontext_t *uc);
+/* Frame := registers; TF is the enclave's own unless stepping asks for it. */
+void sgx_trap_store(struct trap_thread *t, ucontext_t *uc);
 
-/* trap_map.c */
-extern const struct sgx_mapping_ops trap_mapping_ops;
+/* ---- trap_opcode.c: looking at the instruction at fault ---- */
+/* Up to n bytes of enclave code from the EPC; fewer at the end of ELRANGE. */
+unsigned sgx_trap_code(const struct softsgx_enclave *enclave, uint64_t address, uint8_t *out, unsigned n);
+bool sgx_trap_is_enclu(const struct softsgx_enclave *enclave, uint64_t rip);
+/* Native #GP (or #NP, #SS) that is #UD in an enclave: IN, OUT, INT n, far transfers, SGDT, CPUID ... */
+bool sgx_trap_illegal_inside(const uint8_t *code, unsigned n);
+bool sgx_trap_is_pushf(const uint8_t *code, unsigned n);
+
+/* ---- trap_signal.c ---- */
+int sgx_trap_tick_signal(void);
+int sgx_trap_install(void);
+bool sgx_trap_handled(int sig);
+/* The embedder's handler, or the default action. refaults: returning to the frame raises the signal again. */
+void sgx_trap_deliver(int sig, siginfo_t *info, ucontext_t *uc, bool refaults);
+/* One line on stderr: the text, and up to three numbers in hexadecimal where it has a %. */
+void sgx_trap_message(const char *text, uint64_t a, uint64_t b, uint64_t c);
+
+/* ---- trap_thread.c ---- */
+struct trap_thread *sgx_trap_self(void);
+int sgx_trap_create_arena(void);
+void sgx_trap_each_thread(void (*fn)(struct trap_thread *t)); /* takes the registration lock */
+
+/* ---- trap_tick.c ---- */
+int sgx_trap_tick_create(struct trap_thread *t);
+void sgx_trap_tick_destroy(struct trap_thread *t);
+void sgx_trap_tick_arm(struct trap_thread *t);
+void sgx_trap_tick_park(struct trap_thread *t);
+bool sgx_trap_ticking(void);
+
+/* ---- trap_step.c, trap_break.c ---- */
+/* What the step function wants in front of the instruction at cpu.rip. entered: nothing has run since EENTER/ERESUME. */
+enum softsgx_action sgx_trap_boundary(struct trap_thread *t, ucontext_t *uc, bool entered);
+void sgx_trap_describe(const struct trap_thread *t, ucontext_t *uc, struct softsgx_boundary *b);
+/* A stepped PUSHF has been executed: what it stored must not show TF. executed: false if it faulted instead. */
+void sgx_trap_unpatch_pushf(struct trap_thread *t, bool executed);
+/* Is this the address of a code breakpoint? Then its callback has been called and cpu.rip points behind the NOP. */
+bool sgx_trap_break(struct trap_thread *t, ucontext_t *uc, uint64_t address);
+void sgx_trap_break_forget(const struct softsgx_enclave *enclave);
+
+/* ---- trap_map.c ---- */
+extern const struct sgx_mapping_ops sgx_trap_mapping;
+
 #endif
 #endif

@@ -1,100 +1,124 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From a signal to the architectural event that the enclave's exit has to report. */
+ * From a signal in enclave mode to the architectural event. Linux reports some of them behind the instruction, or as
+ * another vector than an enclave sees; here RIP and vector become the enclave's. */
 #include "softsgx/trap.h"
 
-#include <string.h>
+#include <errno.h>
 
-/* Copies n bytes of code at rip, which may be enclave memory that is not readable here. False if it is out of range. */
-static bool code_bytes(uint64_t rip, uint8_t *bytes, size_t n)
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1
+#endif
+
+#define VEC_OF 4
+#define INT1  0xf1
+#define INT_N 0xcd
+
+bool sgx_trap_synchronous(int sig, const siginfo_t *info)
 {
-    struct softsgx_enclave *enclave = sgx_enclave_at(rip);
-    if (!enclave)
+    switch (sig) {
+    case SIGILL: case SIGSEGV: case SIGFPE: case SIGTRAP:
+        return info->si_code > 0;
+    case SIGBUS:
+        return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
+    case SIGSYS:
+        return info->si_code == SYS_SECCOMP;
+    default:
         return false;
-    uint64_t offset = rip - sgx_enclave_base(enclave);
-    if (sgx_enclave_size(enclave) - offset < n)
-        return false;
-    memcpy(bytes, sgx_enclave_alias(enclave) + offset, n);
-    return true;
+    }
 }
 
-bool trap_is_enclu(uint64_t rip)
+static uint8_t code_before(const struct trap_thread *t, unsigned distance)
 {
-    static const uint8_t enclu[3] = {0x0f, 0x01, 0xd7};
-    uint8_t bytes[3];
+    uint8_t byte = 0;
 
-    if (sgx_enclave_at(rip))
-        return code_bytes(rip, bytes, 3) && !memcmp(bytes, enclu, 3);
-    /* Host code that has just been fetched; byte by byte, so as not to run over the end of its page. */
-    const uint8_t *p = (const uint8_t *)rip;
-    return p[0] == enclu[0] && p[1] == enclu[1] && p[2] == enclu[2];
+    sgx_trap_code(t->cpu.enclave, t->cpu.rip - distance, &byte, 1);
+    return byte;
 }
 
-static bool is_prefix(uint8_t b)
+/* INT3 and INT1 are fault-like in an enclave, and #UD unless a debugger has opted in. length: of what RIP is behind;
+ * some hypervisors report INT1 with RIP still on it. */
+static enum trap_kind debug_instruction(struct trap_thread *t, struct sgx_event *event, int vector, unsigned length)
 {
-    return b == 0x66 || b == 0x67 || b == 0xf0 || b == 0xf2 || b == 0xf3 || b == 0x2e || b == 0x36 || b == 0x3e ||
-           b == 0x26 || b == 0x64 || b == 0x65 || (b & 0xf0) == 0x40;
+    t->cpu.rip -= length;
+    event->vector = t->cpu.dbgoptin ? vector : SGX_VEC_UD;
+    return KIND_EXCEPTION;
 }
 
-/* Instructions that are illegal in an enclave (#UD) and that an ordinary process sees fail with #GP. */
-static bool illegal_in_enclave(uint64_t rip)
+/* INT n through a gate that user mode may use: the kernel reports it behind the instruction. */
+static enum trap_kind software_interrupt(struct trap_thread *t, struct sgx_event *event)
+{
+    if (code_before(t, 2) == INT_N) {
+        t->cpu.rip -= 2;
+        event->vector = SGX_VEC_UD;
+    }
+    return KIND_EXCEPTION;
+}
+
+static enum trap_kind classify_trap(struct trap_thread *t, const siginfo_t *info, ucontext_t *uc,
+                                    struct sgx_event *event)
+{
+    if (event->vector == SGX_VEC_BP) {
+        if (code_before(t, 2) == INT_N && code_before(t, 1) == SGX_VEC_BP)
+            return software_interrupt(t, event);
+        if (sgx_trap_break(t, uc, t->cpu.rip - 1))
+            return KIND_CONTINUE;
+        return debug_instruction(t, event, SGX_VEC_BP, 1);
+    }
+    if (info->si_code == TRAP_TRACE)
+        return t->step.active || !t->cpu.dbgoptin ? KIND_STEP : KIND_EXCEPTION;
+    if (info->si_code == TRAP_BRKPT && (code_before(t, 1) == INT1 || code_before(t, 0) == INT1))
+        return debug_instruction(t, event, SGX_VEC_DB, code_before(t, 1) == INT1);
+    return KIND_EXCEPTION;
+}
+
+static enum trap_kind classify_fault(struct trap_thread *t, struct sgx_event *event)
 {
     uint8_t code[15];
+    unsigned n = sgx_trap_code(t->cpu.enclave, t->cpu.rip, code, sizeof(code));
 
-    if (!code_bytes(rip, code, sizeof(code)))
-        return false;
-    int i = 0;
-    while (i < 13 && is_prefix(code[i]))
-        i++;
-    switch (code[i]) {
-    case 0x6c: case 0x6d: case 0x6e: case 0x6f:             /* INS, OUTS */
-    case 0xe4: case 0xe5: case 0xe6: case 0xe7:             /* IN, OUT imm8 */
-    case 0xec: case 0xed: case 0xee: case 0xef:             /* IN, OUT DX */
-    case 0xcd: case 0xcf: case 0xca: case 0xcb:             /* INT n, IRET, far RET */
-        return true;
-    case 0x8e:                                              /* MOV to a segment register */
-        return true;
-    case 0xff:                                              /* far CALL, far JMP */
-        return ((code[i + 1] >> 3) & 7) == 3 || ((code[i + 1] >> 3) & 7) == 5;
-    case 0x0f:
-        return code[i + 1] == 0x00 || code[i + 1] == 0x34 || code[i + 1] == 0x37 ||   /* SLDT STR, SYSENTER, GETSEC */
-               code[i + 1] == 0x33 ||                                                 /* RDPMC */
-               (code[i + 1] == 0x01 && code[i + 2] < 0xc0);                           /* SGDT SIDT SMSW */
-    default:
-        return false;
+    if (event->vector != SGX_VEC_PF && sgx_trap_illegal_inside(code, n)) {
+        event->vector = SGX_VEC_UD;
+        event->error_code = 0;
     }
+    if (event->vector == SGX_VEC_PF)
+        event->error_code = sgx_pf_error_code(t->cpu.enclave, event->address, event->error_code);
+    return KIND_EXCEPTION;
 }
 
-struct sgx_event trap_event(struct trap_slot *slot, int sig, ucontext_t *uc)
+/* A trapped system call. RCX and R11 are gone, as after any SYSCALL. */
+static enum trap_kind system_call(struct trap_thread *t, const siginfo_t *info, struct sgx_event *event)
 {
-    greg_t *regs = uc->uc_mcontext.gregs;
-    struct sgx_event event = {.vector = (int)regs[REG_TRAPNO]};
+    t->cpu.rip = (uint64_t)info->si_call_addr - 2;
+    t->cpu.gpr[SGX_R11] &= ~(uint64_t)TRAP_FL_TF;
+    *event = (struct sgx_event){ .vector = SGX_VEC_UD };
+    return KIND_EXCEPTION;
+}
 
-    /* `syscall`, caught by the seccomp filter: RIP is already behind it (2 bytes, as `int $0x80`). */
-    if (sig == SIGSYS) {
-        regs[REG_RIP] -= 2;
-        regs[REG_TRAPNO] = SGX_VEC_UD;
-        return (struct sgx_event){.vector = SGX_VEC_UD};
+enum trap_kind sgx_trap_classify(struct trap_thread *t, int sig, const siginfo_t *info, ucontext_t *uc,
+                                 struct sgx_event *event)
+{
+    const greg_t *g = uc->uc_mcontext.gregs;
+
+    if (!sgx_trap_synchronous(sig, info)) {
+        event->vector = -1;
+        return KIND_INTERRUPT;
     }
-    /* Code outside ELRANGE was reached in enclave mode: the fetch is a #GP. */
-    if (sgx_enclave_at((uint64_t)regs[REG_RIP]) != slot->cpu.enclave)
-        return (struct sgx_event){.vector = SGX_VEC_GP};
-    switch (event.vector) {
-    case SGX_VEC_BP:
-        regs[REG_RIP] -= 1; /* Linux reports it as a trap, inside an enclave it is a fault */
-        break;
-    case SGX_VEC_PF:
-        event.address = (uint64_t)regs[REG_CR2];
-        event.error_code = sgx_pf_error_code(slot->cpu.enclave, event.address, (uint32_t)regs[REG_ERR]);
-        break;
-    case SGX_VEC_GP:
-        if (illegal_in_enclave((uint64_t)regs[REG_RIP]))
-            event.vector = SGX_VEC_UD;
-        else
-            event.error_code = (uint32_t)regs[REG_ERR];
-        break;
+    if (sig == SIGSYS)
+        return system_call(t, info, event);
+    *event = (struct sgx_event){ (int)g[REG_TRAPNO], (uint32_t)g[REG_ERR], (uint64_t)g[REG_CR2] };
+    switch (event->vector) {
+    case SGX_VEC_UD: case SGX_VEC_GP: case SGX_VEC_PF: /* the last two on processors that know ENCLU */
+        if (sgx_trap_is_enclu(t->cpu.enclave, t->cpu.rip))
+            return KIND_ENCLU;
+        return classify_fault(t, event);
+    case TRAP_VEC_NP: case TRAP_VEC_SS:
+        return classify_fault(t, event);
+    case VEC_OF:
+        return software_interrupt(t, event);
+    case SGX_VEC_DB: case SGX_VEC_BP:
+        return classify_trap(t, info, uc, event);
     default:
-        break;
+        return KIND_EXCEPTION;
     }
-    return event;
 }

@@ -1,97 +1,231 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ELRANGE in this process: the shared mapping of the EPC, its protections, and the filter that turns a `syscall` in it
- * into a trap. */
+ * The linear address range of an enclave: reserved, protected by the semantics' word, and closed to system calls.
+ *
+ * A seccomp filter cannot be taken back, so a range that was ELRANGE once stays reserved after its enclave is gone: no
+ * host code can ever come to lie where its system calls would be trapped. The next enclave there needs no new filter. */
 #include "softsgx/trap.h"
 
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Low addresses that this machine does not let a process map. */
-static uint64_t lowest_address(void)
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#define RANGES 1024
+
+struct range { uint64_t base, end; };
+/* Ranges with a filter. What of them no live enclave has is held by a placeholder mapping. */
+static struct range filtered[RANGES];
+static unsigned filtered_count;
+/* Live enclaves; an unused entry is empty. */
+static struct range live[RANGES];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static uint64_t lowest_mappable(void)
 {
     unsigned long value = 65536;
     FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "re");
-    if (f) {
-        if (fscanf(f, "%lu", &value) != 1 || value < 4096)
-            value = 65536;
+
+    if (f && fscanf(f, "%lu", &value) != 1)
+        value = 65536;
+    if (f)
         fclose(f);
-    }
-    return (value + 4095) & ~4095ul;
+    return (value + SGX_PAGE_SIZE - 1) & -(uint64_t)SGX_PAGE_SIZE;
 }
 
-static uint64_t mapped_start(const struct softsgx_enclave *enclave)
+static uint64_t mapped_start(uint64_t base)
 {
     static uint64_t lowest;
-    if (!lowest)
-        lowest = lowest_address();
-    uint64_t base = sgx_enclave_base(enclave);
-    return base < lowest ? lowest : base;
+    uint64_t value = __atomic_load_n(&lowest, __ATOMIC_RELAXED);
+
+    if (base)
+        return base;
+    if (!value) {
+        value = lowest_mappable();
+        __atomic_store_n(&lowest, value, __ATOMIC_RELAXED);
+    }
+    return value;
 }
 
-#define FIELD(name) ((uint32_t)__builtin_offsetof(struct seccomp_data, name))
-#define LOAD(what) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, what)
-#define RETURN(what) BPF_STMT(BPF_RET | BPF_K, what)
-
-/* System calls with an instruction pointer in [base, end) trap, all others pass. 64-bit compares in two halves.
- * The instruction pointer is that behind the instruction. */
-static int trap_syscalls(uint64_t base, uint64_t end)
+/* A trap for every system call made by an instruction in [base, end): SYSCALL and INT 0x80 are two bytes long, and the
+ * filter sees the address behind them, in (base, end]. */
+static int install_filter(uint64_t base, uint64_t end)
 {
-    const uint32_t high = FIELD(instruction_pointer) + 4, low = FIELD(instruction_pointer);
-    const uint32_t base_high = (uint32_t)(base >> 32), base_low = (uint32_t)base;
-    const uint32_t last_high = (uint32_t)((end - 1) >> 32), last_low = (uint32_t)(end - 1);
+    const uint32_t low = offsetof(struct seccomp_data, instruction_pointer), high = low + 4;
     struct sock_filter code[] = {
-        LOAD(high),
-        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, last_high, 8, 0),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, base_high, 0, 7),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, last_high, 0, 2),
-        LOAD(low),
-        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, last_low, 4, 0),
-        LOAD(high),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, base_high, 0, 3),
-        LOAD(low),
-        BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, base_low, 1, 0),
-        RETURN(SECCOMP_RET_ALLOW),
-        RETURN(SECCOMP_RET_TRAP),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, high),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)(end >> 32), 8, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(end >> 32), 0, 2),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)end, 5, 0),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, high),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)(base >> 32), 4, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(base >> 32), 0, 2),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, low),
+        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, (uint32_t)base, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
     };
-    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+    struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
+    long ret;
 
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return -errno;
-    return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) ? -errno : 0;
+    ret = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+                  &program);
+    if (ret > 0)
+        return -EBUSY; /* a thread with a filter of its own cannot take ours */
+    return ret ? -errno : 0;
+}
+
+static bool overlaps(const struct range *r, uint64_t base, uint64_t end)
+{
+    return r->base < end && base < r->end;
+}
+
+/* ELRANGEs are naturally aligned powers of two: two that overlap are nested. */
+static bool has_filter(uint64_t base, uint64_t end)
+{
+    for (unsigned i = 0; i < filtered_count; i++)
+        if (filtered[i].base <= base && end <= filtered[i].end)
+            return true;
+    return false;
+}
+
+/* A place for [base, end) among the live, or NULL and why. */
+static struct range *claim(uint64_t base, uint64_t end, int *why)
+{
+    struct range *free_entry = NULL;
+
+    *why = -ENOSPC;
+    for (unsigned i = 0; i < RANGES; i++) {
+        if (live[i].end == 0) {
+            free_entry = free_entry ? free_entry : &live[i];
+        } else if (overlaps(&live[i], base, end)) {
+            *why = -EEXIST;
+            return NULL;
+        }
+    }
+    return free_entry;
+}
+
+static int map(uint64_t start, uint64_t end, int memfd, uint64_t offset, int flags)
+{
+    flags |= memfd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+    if (mmap((void *)start, end - start, PROT_NONE, flags | MAP_NORESERVE, memfd, (off_t)offset) == MAP_FAILED)
+        return -errno;
+    return 0;
+}
+
+/* An enclave that is larger than earlier ones swallows their places. */
+static void placeholders_within(uint64_t base, uint64_t end, bool present)
+{
+    for (unsigned i = 0; i < filtered_count; i++) {
+        uint64_t start = mapped_start(filtered[i].base);
+
+        if (!overlaps(&filtered[i], base, end))
+            continue;
+        if (present)
+            map(start, filtered[i].end, -1, 0, MAP_FIXED_NOREPLACE);
+        else
+            munmap((void *)start, filtered[i].end - start);
+    }
+}
+
+static void remember_filter(uint64_t base, uint64_t end)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = 0; i < filtered_count; i++)
+        if (!overlaps(&filtered[i], base, end))
+            filtered[kept++] = filtered[i];
+    filtered[kept++] = (struct range){ base, end };
+    filtered_count = kept;
+}
+
+static int reserve_new(uint64_t base, uint64_t end, int memfd)
+{
+    uint64_t start = mapped_start(base);
+    int ret;
+
+    if (filtered_count == RANGES)
+        return -ENOSPC;
+    placeholders_within(base, end, false);
+    ret = map(start, end, memfd, start - base, MAP_FIXED_NOREPLACE);
+    if (!ret) {
+        ret = install_filter(base, end);
+        if (ret)
+            munmap((void *)start, end - start);
+    }
+    if (ret)
+        placeholders_within(base, end, true);
+    else
+        remember_filter(base, end);
+    return ret;
+}
+
+static int reserve_locked(struct softsgx_enclave *enclave, int memfd)
+{
+    uint64_t base = sgx_enclave_base(enclave), end = base + sgx_enclave_size(enclave), start = mapped_start(base);
+    struct range *place;
+    int ret;
+
+    if (end <= start)
+        return -EINVAL; /* all of it below what the kernel maps */
+    place = claim(base, end, &ret);
+    if (!place)
+        return ret;
+    if (has_filter(base, end))
+        ret = map(start, end, memfd, start - base, MAP_FIXED);
+    else
+        ret = reserve_new(base, end, memfd);
+    if (!ret)
+        *place = (struct range){ base, end };
+    return ret;
 }
 
 static int reserve(struct softsgx_enclave *enclave, int memfd)
 {
-    uint64_t base = sgx_enclave_base(enclave), end = base + sgx_enclave_size(enclave), start = mapped_start(enclave);
-    void *p = mmap((void *)start, end - start, PROT_NONE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE, memfd,
-                   (off_t)(start - base));
+    int ret;
 
-    if (p == MAP_FAILED)
-        return -errno;
-    int status = trap_syscalls(base, end);
-    if (status)
-        munmap(p, end - start);
-    return status;
+    pthread_mutex_lock(&lock);
+    ret = reserve_locked(enclave, memfd);
+    pthread_mutex_unlock(&lock);
+    return ret;
 }
 
+/* May be called in a handler: EACCEPT and EMODPE change permissions. */
 static int protect(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int prot)
 {
-    if (address < mapped_start(enclave))
-        return -EINVAL;
-    return mprotect((void *)address, length, prot) ? -errno : 0;
+    uint64_t start = mapped_start(sgx_enclave_base(enclave)), end = address + length;
+
+    if (address < start)
+        address = start;
+    if (address >= end)
+        return 0;
+    return mprotect((void *)address, end - address, prot) ? -errno : 0;
 }
 
 static void release(struct softsgx_enclave *enclave)
 {
-    uint64_t start = mapped_start(enclave);
-    munmap((void *)start, sgx_enclave_base(enclave) + sgx_enclave_size(enclave) - start);
+    uint64_t base = sgx_enclave_base(enclave), end = base + sgx_enclave_size(enclave);
+
+    sgx_trap_break_forget(enclave);
+    pthread_mutex_lock(&lock);
+    map(mapped_start(base), end, -1, 0, MAP_FIXED);
+    for (unsigned i = 0; i < RANGES; i++)
+        if (live[i].end == end && live[i].base == base)
+            live[i] = (struct range){ 0, 0 };
+    pthread_mutex_unlock(&lock);
 }
 
-const struct sgx_mapping_ops trap_mapping_ops = {.reserve = reserve, .protect = protect, .release = release};
+const struct sgx_mapping_ops sgx_trap_mapping = { .reserve = reserve, .protect = protect, .release = release };

@@ -1,41 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What to do with a signal: emulate an ENCLU, leave the enclave by an AEX, step, or hand it to the embedder. Runs on the
- * thread's alternate stack with every signal blocked. */
+ * Signal dispositions: the driver's own, the embedder's, and what happens when there is none. */
 #include "softsgx/trap.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
-#define RFLAGS_TF (1ll << 8)
-#define HWCAP2_FSGSBASE 2ul
+#define SIGNALS 65
+#define KERNEL_SA_RESTORER 0x04000000
 
-extern void trap_entry(int sig, siginfo_t *info, void *uc);
-void trap_handle(int sig, siginfo_t *info, void *context, struct trap_slot *slot);
+/* What rt_sigaction takes. libc's sigaction would leave its own two signals out of the mask. */
+struct kernel_sigaction {
+    void (*handler)(int, siginfo_t *, void *);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
 
-struct softsgx_stats trap_stats;
-static softsgx_handler handlers[_NSIG];
-static const int faults[] = {SIGILL, SIGSEGV, SIGBUS, SIGFPE, SIGTRAP, SIGSYS};
+static softsgx_handler handlers[SIGNALS];
 
-void trap_count(uint64_t *counter)
+int sgx_trap_tick_signal(void)
 {
-    __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+    return SIGRTMIN + 1;
 }
 
-static bool is_fault_signal(int sig)
+static bool owned(int sig)
 {
-    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-        if (faults[i] == sig)
-            return true;
-    return false;
+    switch (sig) {
+    case SIGILL: case SIGSEGV: case SIGBUS: case SIGFPE: case SIGTRAP: case SIGSYS:
+        return true;
+    default:
+        return sig == sgx_trap_tick_signal();
+    }
 }
 
-/* The embedder's handler, or what the kernel would do without one. */
-static void deliver(int sig, siginfo_t *info, ucontext_t *uc)
+static int set_disposition(int sig, bool ours)
+{
+    struct kernel_sigaction act = {0};
+
+    if (ours) {
+        act.handler = sgx_trap_entry;
+        act.flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART | KERNEL_SA_RESTORER;
+        act.restorer = sgx_trap_restorer;
+        act.mask = ~0ull;
+    }
+    return syscall(SYS_rt_sigaction, sig, &act, NULL, sizeof(act.mask)) ? -errno : 0;
+}
+
+int sgx_trap_install(void)
+{
+    int ret = 0;
+
+    for (int sig = 1; sig < SIGNALS && !ret; sig++)
+        if (owned(sig))
+            ret = set_disposition(sig, true);
+    return ret;
+}
+
+int softsgx_sigaction(int sig, softsgx_handler handler)
+{
+    int ret;
+
+    if (sig <= 0 || sig >= SIGNALS || sig == sgx_trap_tick_signal() || (sig >= 32 && sig < SIGRTMIN))
+        return -EINVAL;
+    if (!handler && !owned(sig)) {
+        ret = set_disposition(sig, false);
+        if (!ret)
+            __atomic_store_n(&handlers[sig], NULL, __ATOMIC_RELEASE);
+        return ret;
+    }
+    __atomic_store_n(&handlers[sig], handler, __ATOMIC_RELEASE);
+    return set_disposition(sig, true);
+}
+
+bool sgx_trap_handled(int sig)
+{
+    return __atomic_load_n(&handlers[sig], __ATOMIC_ACQUIRE);
+}
+
+void sgx_trap_deliver(int sig, siginfo_t *info, ucontext_t *uc, bool refaults)
 {
     softsgx_handler handler = __atomic_load_n(&handlers[sig], __ATOMIC_ACQUIRE);
 
@@ -43,176 +88,43 @@ static void deliver(int sig, siginfo_t *info, ucontext_t *uc)
         handler(sig, info, uc);
         return;
     }
-    if (sig == TRAP_TICK_SIGNAL)
-        return;
-    char line[128];
-    int n = snprintf(line, sizeof(line), "softsgx: signal %d at 0x%llx and no handler for it\n", sig,
-                     (unsigned long long)uc->uc_mcontext.gregs[REG_RIP]);
-    if (write(STDERR_FILENO, line, (size_t)n) != n)
-        errno = 0;
-    sigset_t only;
-    signal(sig, SIG_DFL);
-    sigemptyset(&only);
-    sigaddset(&only, sig);
-    raise(sig);
-    pthread_sigmask(SIG_UNBLOCK, &only, NULL);
-    _exit(128 + sig);
+    /* The default action ends the process as soon as this handler returns. A fault that will occur again does it best:
+     * the core then shows the faulting instruction. */
+    set_disposition(sig, false);
+    if (!refaults)
+        syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), sig);
 }
 
-void trap_aex(struct trap_slot *slot, ucontext_t *uc, const struct sgx_event *event)
+/* ---- messages: a handler may not call stdio ---- */
+
+static size_t put_hex(char *out, uint64_t value)
 {
-    trap_load(slot, uc);
-    sgx_aex(&slot->cpu, event);
-    trap_store(slot, uc);
-    trap_count(&trap_stats.aex);
-    trap_count(event->vector < 0 ? &trap_stats.aex_interrupt : &trap_stats.aex_exception);
+    size_t n = 0;
+    int shift = 60;
+
+    out[n++] = '0';
+    out[n++] = 'x';
+    while (shift && !(value >> shift))
+        shift -= 4;
+    for (; shift >= 0; shift -= 4)
+        out[n++] = "0123456789abcdef"[(value >> shift) & 15];
+    return n;
 }
 
-static void count_leaf(uint32_t leaf, bool notified)
+void sgx_trap_message(const char *text, uint64_t a, uint64_t b, uint64_t c)
 {
-    switch (leaf) {
-    case SGX_EENTER: trap_count(&trap_stats.eenter); break;
-    case SGX_EEXIT: trap_count(&trap_stats.eexit); break;
-    case SGX_EDECCSSA: trap_count(&trap_stats.edeccssa); break;
-    case SGX_ERESUME:
-        trap_count(&trap_stats.eresume);
-        if (notified)
-            trap_count(&trap_stats.eresume_notify);
-        break;
-    default: break;
-    }
-}
+    const uint64_t value[3] = { a, b, c };
+    char line[512] = "softsgx: ";
+    size_t n = 9, used = 0;
+    ssize_t ignored;
 
-/* Linux delivers a fault of ENCLU as SIGSEGV (#GP, #PF) or SIGILL (#UD), with RIP on it or, after an AEX, on the AEP. */
-static void deliver_leaf_fault(const struct sgx_fault *fault, ucontext_t *uc)
-{
-    siginfo_t info;
-    int sig = fault->vector == SGX_VEC_UD ? SIGILL : SIGSEGV;
-
-    memset(&info, 0, sizeof(info));
-    info.si_signo = sig;
-    info.si_code = fault->vector == SGX_VEC_PF ? SEGV_ACCERR : fault->vector == SGX_VEC_UD ? ILL_ILLOPN : SI_KERNEL;
-    info.si_addr = (void *)(fault->address & ~0xfffull);
-    uc->uc_mcontext.gregs[REG_TRAPNO] = fault->vector;
-    uc->uc_mcontext.gregs[REG_ERR] = (greg_t)fault->error_code;
-    uc->uc_mcontext.gregs[REG_CR2] = (greg_t)(fault->address & ~0xfffull);
-    deliver(sig, &info, uc);
-}
-
-static void emulate_enclu(struct trap_slot *slot, ucontext_t *uc)
-{
-    struct sgx_fault fault;
-
-    trap_load(slot, uc);
-    bool was_inside = slot->cpu.enclave_mode;
-    uint32_t leaf = (uint32_t)slot->cpu.gpr[SGX_RAX];
-    if (!sgx_enclu(&slot->cpu, &fault)) {
-        if (was_inside) {
-            struct sgx_event event = {fault.vector, fault.error_code, fault.address};
-            trap_aex(slot, uc, &event);
-        }
-        deliver_leaf_fault(&fault, uc);
-        return;
-    }
-    count_leaf(leaf, slot->cpu.notified);
-    trap_store(slot, uc);
-    if (!slot->cpu.enclave_mode)
-        return;
-    if (!was_inside)
-        trap_tick_entering(slot);
-    trap_before_instruction(slot, uc);
-}
-
-/* A signal in enclave mode that is neither ours nor a step: the enclave is left, then the host hears of it. */
-static void leave_enclave(struct trap_slot *slot, int sig, siginfo_t *info, ucontext_t *uc, bool is_fault)
-{
-    struct sgx_event event = {.vector = -1};
-    siginfo_t seen = *info;
-
-    if (is_fault)
-        event = trap_event(slot, sig, uc);
-    trap_aex(slot, uc, &event);
-    if (sig == TRAP_TICK_SIGNAL) {
-        trap_count(&trap_stats.ticks);
-        return;
-    }
-    if (is_fault && event.vector == SGX_VEC_PF) {
-        seen.si_addr = (void *)slot->cpu.cr2;
-        uc->uc_mcontext.gregs[REG_CR2] = (greg_t)slot->cpu.cr2;
-    } else if (is_fault && event.vector == SGX_VEC_UD) {
-        sig = SIGILL;
-        memset(&seen, 0, sizeof(seen));
-        seen.si_signo = SIGILL;
-        seen.si_code = ILL_ILLOPN;
-        seen.si_addr = (void *)uc->uc_mcontext.gregs[REG_RIP];
-    }
-    deliver(sig, &seen, uc);
-}
-
-void trap_handle(int sig, siginfo_t *info, void *context, struct trap_slot *slot)
-{
-    ucontext_t *uc = context;
-    greg_t *regs = uc->uc_mcontext.gregs;
-    int saved_errno = errno;
-    /* A signal that somebody sent (si_code <= 0) is an interrupt, whatever its number. */
-    bool is_fault = info->si_code > 0 && is_fault_signal(sig);
-
-    if (!slot) {
-        deliver(sig, info, uc);
-    } else if (is_fault && (sig == SIGILL || (sig == SIGSEGV && regs[REG_TRAPNO] == SGX_VEC_GP)) &&
-               trap_is_enclu((uint64_t)regs[REG_RIP])) {
-        emulate_enclu(slot, uc);
-    } else if (!slot->cpu.enclave_mode) {
-        if (sig == TRAP_TICK_SIGNAL)
-            trap_tick_outside(slot);
-        else if (is_fault && sig == SIGTRAP && regs[REG_TRAPNO] == SGX_VEC_DB && !handlers[SIGTRAP])
-            regs[REG_EFL] &= ~RFLAGS_TF;
+    for (; *text && n < sizeof(line) - 24; text++) {
+        if (*text == '%' && used < 3)
+            n += put_hex(line + n, value[used++]);
         else
-            deliver(sig, info, uc);
-    } else if (is_fault && sig == SIGTRAP && regs[REG_TRAPNO] == SGX_VEC_DB) {
-        trap_before_instruction(slot, uc);
-    } else if (!(is_fault && sig == SIGTRAP && regs[REG_TRAPNO] == SGX_VEC_BP && trap_breakpoint(slot, uc))) {
-        leave_enclave(slot, sig, info, uc, is_fault);
+            line[n++] = *text;
     }
-    errno = saved_errno;
-}
-
-int trap_install(int sig)
-{
-    struct sigaction action;
-
-    memset(&action, 0, sizeof(action));
-    action.sa_sigaction = trap_entry;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
-    sigfillset(&action.sa_mask);
-    return sigaction(sig, &action, NULL) ? -errno : 0;
-}
-
-int softsgx_sigaction(int sig, softsgx_handler handler)
-{
-    if (sig <= 0 || sig >= _NSIG || sig == SIGKILL || sig == SIGSTOP || sig == SIGSYS || sig == TRAP_TICK_SIGNAL)
-        return -EINVAL;
-    __atomic_store_n(&handlers[sig], handler, __ATOMIC_RELEASE);
-    if (handler || is_fault_signal(sig))
-        return trap_install(sig);
-    return signal(sig, SIG_DFL) == SIG_ERR ? -errno : 0;
-}
-
-int softsgx_process_init(void)
-{
-    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE))
-        return -ENOSYS;
-    int status = trap_arena_init();
-    sgx_set_mapping_ops(&trap_mapping_ops);
-    for (size_t i = 0; !status && i < sizeof(faults) / sizeof(faults[0]); i++)
-        status = trap_install(faults[i]);
-    return status ? status : trap_install(TRAP_TICK_SIGNAL);
-}
-
-void softsgx_get_stats(struct softsgx_stats *out)
-{
-    const uint64_t *from = (const uint64_t *)&trap_stats;
-    uint64_t *to = (uint64_t *)out;
-    for (size_t i = 0; i < sizeof(*out) / sizeof(*to); i++)
-        to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+    line[n++] = '\n';
+    ignored = write(STDERR_FILENO, line, n);
+    (void)ignored;
 }

@@ -1,156 +1,164 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Control over single instructions: stepping by RFLAGS.TF, the ready-made interrupt schedules, code breakpoints. */
+ * Stepping: RFLAGS.TF in the frame that returns to the enclave, and a call in front of each instruction. */
 #include "softsgx/trap.h"
 
-#include <errno.h>
-#include <string.h>
-
-#define RFLAGS_TF (1ll << 8)
-#define MAX_BREAKS 64
-#define NOP 0x90
-#define INT3 0xcc
-
-static struct { uint64_t address; softsgx_break_fn fn; void *arg; } breaks[MAX_BREAKS];
-static uint32_t break_count;
-
-static struct softsgx_boundary boundary_here(struct trap_slot *slot, ucontext_t *uc)
+void sgx_trap_describe(const struct trap_thread *t, ucontext_t *uc, struct softsgx_boundary *b)
 {
-    struct softsgx_enclave *enclave = slot->cpu.enclave;
+    const struct sgx_cpu *cpu = &t->cpu;
     const struct sgx_tcs *tcs =
-        (const struct sgx_tcs *)(sgx_enclave_alias(enclave) + (slot->cpu.tcs - sgx_enclave_base(enclave)));
+        (const struct sgx_tcs *)(sgx_enclave_alias(cpu->enclave) + (cpu->tcs - sgx_enclave_base(cpu->enclave)));
 
-    return (struct softsgx_boundary){
-        .enclave = enclave,
-        .tcs = slot->cpu.tcs,
+    *b = (struct softsgx_boundary){
+        .enclave = cpu->enclave,
+        .tcs = cpu->tcs,
         .cssa = tcs->cssa,
-        .rip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP],
-        .rsp = (uint64_t)uc->uc_mcontext.gregs[REG_RSP],
-        .count = slot->step_count,
+        .rip = cpu->rip,
+        .rsp = cpu->gpr[SGX_RSP],
+        .count = t->step.count,
         .uc = uc,
     };
 }
 
-/* In enclave mode, in front of an instruction: asks the step function, if there is one, and sets or clears TF. */
-void trap_before_instruction(struct trap_slot *slot, ucontext_t *uc)
+void sgx_trap_unpatch_pushf(struct trap_thread *t, bool executed)
 {
-    greg_t *flags = &uc->uc_mcontext.gregs[REG_EFL];
-    enum softsgx_action action = SOFTSGX_RUN;
+    uint64_t address = t->cpu.gpr[SGX_RSP] + 1; /* TF is bit 8 */
+    uint64_t offset = address - sgx_enclave_base(t->cpu.enclave);
+    uint8_t *byte = (uint8_t *)address;
 
-    if (slot->step) {
-        struct softsgx_boundary boundary = boundary_here(slot, uc);
-        slot->step_count++;
-        action = slot->step(slot->step_arg, &boundary);
-        if (action == SOFTSGX_RUN || action == SOFTSGX_AEX_RUN)
-            slot->step = NULL;
+    if (!t->step.patch_pushf || !executed) {
+        t->step.patch_pushf = false;
+        return;
     }
-    *flags &= ~RFLAGS_TF;
-    if (action == SOFTSGX_GO) {
-        *flags |= RFLAGS_TF;
-    } else if (action == SOFTSGX_AEX || action == SOFTSGX_AEX_RUN) {
-        struct sgx_event interrupt = {.vector = -1};
-        trap_aex(slot, uc, &interrupt);
-    }
+    t->step.patch_pushf = false;
+    if (offset < sgx_enclave_size(t->cpu.enclave))
+        byte = sgx_enclave_alias(t->cpu.enclave) + offset;
+    *byte &= (uint8_t)~(TRAP_FL_TF >> 8);
+}
+
+static void look_ahead(struct trap_thread *t)
+{
+    uint8_t code[15];
+    unsigned n = sgx_trap_code(t->cpu.enclave, t->cpu.rip, code, sizeof(code));
+
+    t->step.patch_pushf = sgx_trap_is_pushf(code, n);
+}
+
+enum softsgx_action sgx_trap_boundary(struct trap_thread *t, ucontext_t *uc, bool entered)
+{
+    uint64_t generation = t->step.generation;
+    struct softsgx_boundary b;
+    enum softsgx_action action;
+    bool active;
+
+    sgx_trap_describe(t, uc, &b);
+    b.entered = entered;
+    t->step.count++;
+    /* The callback sees the enclave's own flags. */
+    active = t->step.active;
+    t->step.active = false;
+    sgx_trap_store(t, uc);
+    t->step.active = active;
+    action = t->step.fn(t->step.arg, &b);
+    sgx_trap_load(t, uc);
+    if ((action == SOFTSGX_RUN || action == SOFTSGX_AEX_RUN) && generation == t->step.generation)
+        t->step.active = false;
+    if (action == SOFTSGX_GO || action == SOFTSGX_RUN)
+        look_ahead(t);
+    t->step.patch_pushf &= t->step.active;
+    return action;
 }
 
 void softsgx_step(softsgx_step_fn fn, void *arg)
 {
-    struct trap_slot *slot = trap_current();
-    if (!slot)
+    struct trap_thread *t = sgx_trap_self();
+
+    if (!t)
         return;
-    slot->step = fn;
-    slot->step_arg = arg;
-    slot->step_count = 0;
+    t->step.generation++;
+    t->step.fn = fn;
+    t->step.arg = arg;
+    t->step.count = 0;
+    t->step.fired = false;
+    t->step.active = fn;
 }
 
-static enum softsgx_action step_after(void *arg, const struct softsgx_boundary *boundary)
-{
-    const struct trap_slot *slot = arg;
-    return boundary->count == slot->schedule.left ? SOFTSGX_AEX_RUN : SOFTSGX_GO;
-}
+/* ---- ready-made step functions ---- */
 
-static enum softsgx_action step_every(void *arg, const struct softsgx_boundary *boundary)
+static enum softsgx_action after(void *arg, const struct softsgx_boundary *b)
 {
-    (void)arg, (void)boundary;
-    return SOFTSGX_AEX;
-}
+    const struct trap_step *s = arg;
 
-/* Knuth's MMIX generator; the high bits are good enough to spread interrupts. */
-static uint64_t next_gap(struct trap_slot *slot)
-{
-    slot->schedule.seed = slot->schedule.seed * 6364136223846793005ull + 1442695040888963407ull;
-    return 1 + (slot->schedule.seed >> 33) % (2ull * slot->schedule.mean - 1);
-}
-
-static enum softsgx_action step_random(void *arg, const struct softsgx_boundary *boundary)
-{
-    struct trap_slot *slot = arg;
-    (void)boundary;
-    if (slot->schedule.left--)
-        return SOFTSGX_GO;
-    slot->schedule.left = next_gap(slot);
-    return SOFTSGX_AEX;
+    return b->count >= s->left ? SOFTSGX_AEX_RUN : SOFTSGX_GO;
 }
 
 void softsgx_aex_after(uint64_t n)
 {
-    struct trap_slot *slot = trap_current();
-    if (!slot)
+    struct trap_thread *t = sgx_trap_self();
+
+    if (!t)
         return;
-    slot->schedule.left = n;
-    softsgx_step(step_after, slot);
+    softsgx_step(after, &t->step);
+    t->step.left = n;
+}
+
+/* The instruction an AEX was in front of comes up again after ERESUME, and runs then. */
+static enum softsgx_action every(void *arg, const struct softsgx_boundary *b)
+{
+    struct trap_step *s = arg;
+
+    if (s->fired && b->entered && b->rip == s->fired_rip && b->cssa == s->fired_cssa) {
+        s->fired = false;
+        return SOFTSGX_GO;
+    }
+    s->fired = true;
+    s->fired_rip = b->rip;
+    s->fired_cssa = b->cssa;
+    return SOFTSGX_AEX;
 }
 
 void softsgx_aex_every(void)
 {
-    softsgx_step(step_every, NULL);
+    struct trap_thread *t = sgx_trap_self();
+
+    if (t)
+        softsgx_step(every, &t->step);
+}
+
+/* splitmix64: any seed will do, and neighbouring seeds have nothing in common. */
+static uint64_t next_random(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15ull;
+
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
+
+static void draw(struct trap_step *s)
+{
+    s->left = 1 + next_random(&s->random) % (2 * (uint64_t)s->mean - 1);
+}
+
+/* Counts instructions, not boundaries: an entry is a boundary with no instruction behind it. */
+static enum softsgx_action at_random(void *arg, const struct softsgx_boundary *b)
+{
+    struct trap_step *s = arg;
+
+    if (b->entered || --s->left)
+        return SOFTSGX_GO;
+    draw(s);
+    return SOFTSGX_AEX;
 }
 
 void softsgx_aex_random(uint64_t seed, uint32_t mean)
 {
-    struct trap_slot *slot = trap_current();
-    if (!slot)
+    struct trap_thread *t = sgx_trap_self();
+
+    if (!t)
         return;
-    slot->schedule.seed = seed;
-    slot->schedule.mean = mean ? mean : 1;
-    slot->schedule.left = next_gap(slot);
-    softsgx_step(step_random, slot);
-}
-
-int softsgx_break(struct softsgx_enclave *enclave, uint64_t address, softsgx_break_fn fn, void *arg)
-{
-    uint64_t offset = address - sgx_enclave_base(enclave);
-
-    if (offset >= sgx_enclave_size(enclave))
-        return -EINVAL;
-    uint8_t *code = sgx_enclave_alias(enclave) + offset;
-    if (*code != NOP)
-        return -EINVAL;
-    uint32_t index = __atomic_load_n(&break_count, __ATOMIC_RELAXED);
-    if (index >= MAX_BREAKS)
-        return -ENOSPC;
-    breaks[index].address = address;
-    breaks[index].fn = fn;
-    breaks[index].arg = arg;
-    __atomic_store_n(&break_count, index + 1, __ATOMIC_RELEASE);
-    __atomic_store_n(code, INT3, __ATOMIC_RELEASE);
-    return 0;
-}
-
-/* An INT3 in enclave mode: ours? RIP is behind it, which is behind the NOP that stood there. */
-bool trap_breakpoint(struct trap_slot *slot, ucontext_t *uc)
-{
-    uint64_t address = (uint64_t)uc->uc_mcontext.gregs[REG_RIP] - 1;
-    uint32_t count = __atomic_load_n(&break_count, __ATOMIC_ACQUIRE);
-
-    for (uint32_t i = 0; i < count; i++) {
-        if (breaks[i].address != address)
-            continue;
-        struct softsgx_boundary boundary = boundary_here(slot, uc);
-        boundary.rip = address;
-        breaks[i].fn(breaks[i].arg, &boundary);
-        trap_before_instruction(slot, uc);
-        return true;
-    }
-    return false;
+    softsgx_step(at_random, &t->step);
+    t->step.random = seed;
+    t->step.mean = mean ? mean : 1;
+    draw(&t->step);
 }

@@ -1,115 +1,216 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Threads of the trap driver: slots in one arena, so that a handler finds its thread from the stack pointer alone. */
+ * Threads of the processor: one arena of aligned slots, each with the thread's state and its alternate signal stack.
+ * Slots are reused and never unmapped, so that counters survive their threads. */
 #include "softsgx/trap.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-#define SLOTS 4096u
+#include <cpuid.h>
 
-_Static_assert(SLOT_IN_ENCLAVE == offsetof(struct trap_slot, in_enclave), "trap_entry.S");
-_Static_assert(SLOT_FSBASE == offsetof(struct trap_slot, fsbase), "trap_entry.S");
-_Static_assert(SLOT_GSBASE == offsetof(struct trap_slot, gsbase), "trap_entry.S");
-_Static_assert(SLOT_HOST_FSBASE == offsetof(struct trap_slot, host_fsbase), "trap_entry.S");
-_Static_assert(SLOT_HOST_GSBASE == offsetof(struct trap_slot, host_gsbase), "trap_entry.S");
-_Static_assert(sizeof(struct trap_slot) <= 4096, "the state is one page");
+#define HWCAP2_FSGSBASE_BIT (1ul << 1)
+#define CPUID_1_OSXSAVE (1u << 27)
 
-uint64_t trap_arena, trap_arena_size;
-static uint32_t limit;
-static __thread struct trap_slot *current;
+_Static_assert(offsetof(struct trap_thread, cpu) == 0, "trap_entry.S");
+_Static_assert(offsetof(struct sgx_cpu, fsbase) == TRAP_FSBASE, "trap_entry.S");
+_Static_assert(offsetof(struct sgx_cpu, gsbase) == TRAP_GSBASE, "trap_entry.S");
+_Static_assert(offsetof(struct sgx_cpu, enclave_mode) == TRAP_ENCLAVE_MODE, "trap_entry.S");
+_Static_assert(offsetof(struct sgx_cpu, saved_fsbase) == TRAP_SAVED_FSBASE, "trap_entry.S");
+_Static_assert(offsetof(struct sgx_cpu, saved_gsbase) == TRAP_SAVED_GSBASE, "trap_entry.S");
+_Static_assert(offsetof(ucontext_t, uc_mcontext.gregs[REG_EFL]) == TRAP_UC_EFLAGS, "trap_entry.S");
+_Static_assert(sizeof(struct trap_thread) <= SGX_PAGE_SIZE, "the state fits its page");
 
-struct trap_slot *trap_slot_at(uint32_t index)
+static __thread struct trap_thread *self __attribute__((tls_model("initial-exec")));
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned slots_used;
+static pthread_key_t exit_key;
+
+struct trap_thread *sgx_trap_self(void)
 {
-    return (struct trap_slot *)(trap_arena + (uint64_t)index * TRAP_SLOT_SIZE);
+    return self;
 }
 
-uint32_t trap_slot_limit(void)
+static struct trap_thread *slot_at(unsigned i)
 {
-    return __atomic_load_n(&limit, __ATOMIC_ACQUIRE);
+    return (struct trap_thread *)(sgx_trap_arena + (uint64_t)i * TRAP_SLOT_SIZE);
 }
 
-struct trap_slot *trap_current(void)
+static void unregister_thread(void *arg)
 {
-    return current;
+    (void)arg;
+    softsgx_thread_exit();
 }
 
-int trap_arena_init(void)
+int sgx_trap_create_arena(void)
 {
-    if (trap_arena)
-        return 0;
-    void *p = mmap(NULL, (SLOTS + 1ul) * TRAP_SLOT_SIZE, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *p = mmap(NULL, TRAP_ARENA_SIZE + TRAP_SLOT_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+                   0);
+
     if (p == MAP_FAILED)
-        return -ENOMEM;
-    trap_arena_size = (uint64_t)SLOTS * TRAP_SLOT_SIZE;
-    trap_arena = ((uint64_t)p + TRAP_SLOT_SIZE - 1) & -(uint64_t)TRAP_SLOT_SIZE;
+        return -errno;
+    if (pthread_key_create(&exit_key, unregister_thread)) {
+        munmap(p, TRAP_ARENA_SIZE + TRAP_SLOT_SIZE);
+        return -EAGAIN;
+    }
+    sgx_trap_arena = ((uint64_t)p + TRAP_SLOT_SIZE - 1) & -(uint64_t)TRAP_SLOT_SIZE;
     return 0;
 }
 
-static struct trap_slot *claim(void)
+void sgx_trap_each_thread(void (*fn)(struct trap_thread *t))
 {
-    for (uint32_t i = 0; i < SLOTS; i++) {
-        struct trap_slot *slot = trap_slot_at(i);
-        uint32_t free = 0;
-        if (!__atomic_compare_exchange_n(&slot->used, &free, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-            continue;
-        uint32_t seen = __atomic_load_n(&limit, __ATOMIC_RELAXED);
-        while (seen < i + 1 &&
-               !__atomic_compare_exchange_n(&limit, &seen, i + 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-            ;
-        return slot;
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < slots_used; i++)
+        if (slot_at(i)->in_use)
+            fn(slot_at(i));
+    pthread_mutex_unlock(&lock);
+}
+
+/* The lowest free slot, mapped and clean except for the counters. */
+static int take_slot(struct trap_thread **out)
+{
+    struct trap_thread *t = NULL;
+    unsigned i = 0;
+
+    while (i < slots_used && slot_at(i)->in_use)
+        i++;
+    if (i == TRAP_SLOTS)
+        return -EAGAIN;
+    t = slot_at(i);
+    if (i == slots_used) {
+        if (mprotect(t, SGX_PAGE_SIZE, PROT_READ | PROT_WRITE) ||
+            mprotect((char *)t + TRAP_SLOT_STACK, TRAP_SLOT_SIZE - TRAP_SLOT_STACK, PROT_READ | PROT_WRITE))
+            return -errno;
+        __atomic_store_n(&slots_used, i + 1, __ATOMIC_RELEASE);
     }
-    return NULL;
+    memset(t, 0, offsetof(struct trap_thread, stat));
+    *out = t;
+    return 0;
+}
+
+static int register_thread(void)
+{
+    struct trap_thread *t = NULL;
+    stack_t stack;
+    int ret = take_slot(&t);
+
+    if (ret)
+        return ret;
+    t->tid = (pid_t)syscall(SYS_gettid);
+    ret = sgx_trap_tick_create(t);
+    if (ret)
+        return ret;
+    stack = (stack_t){ .ss_sp = (char *)t + TRAP_SLOT_STACK, .ss_size = TRAP_SLOT_SIZE - TRAP_SLOT_STACK };
+    if (sigaltstack(&stack, &t->old_stack)) {
+        ret = -errno;
+        sgx_trap_tick_destroy(t);
+        return ret;
+    }
+    t->tick_parked = true;
+    t->in_use = true;
+    self = t;
+    return 0;
+}
+
+/* No signal between the pieces of a registration: a handler of ours must find all of it or nothing. */
+static void block_all(sigset_t *old)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, old);
 }
 
 int softsgx_thread_init(void)
 {
-    if (!trap_arena)
-        return -EINVAL;
-    if (current)
+    sigset_t old;
+    int ret;
+
+    if (self)
         return 0;
-    struct trap_slot *slot = claim();
-    if (!slot)
-        return -EAGAIN;
-    if (!slot->prepared && mprotect((char *)slot + 4096, TRAP_STACK_OFFSET - 4096, PROT_NONE)) {
-        __atomic_store_n(&slot->used, 0, __ATOMIC_RELEASE);
-        return -ENOMEM;
-    }
-    slot->prepared = true;
-    slot->in_enclave = 0;
-    memset(&slot->cpu, 0, sizeof(*slot) - offsetof(struct trap_slot, cpu));
-    stack_t stack = {.ss_sp = (char *)slot + TRAP_STACK_OFFSET, .ss_size = TRAP_SLOT_SIZE - TRAP_STACK_OFFSET};
-    if (sigaltstack(&stack, NULL)) {
-        int error = errno;
-        __atomic_store_n(&slot->used, 0, __ATOMIC_RELEASE);
-        return -error;
-    }
-    current = slot;
-    trap_tick_thread_init(slot);
-    return 0;
+    if (!sgx_trap_arena)
+        return -EPERM; /* softsgx_process_init comes first */
+    block_all(&old);
+    pthread_mutex_lock(&lock);
+    ret = register_thread();
+    pthread_mutex_unlock(&lock);
+    if (!ret)
+        pthread_setspecific(exit_key, self);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return ret;
 }
 
-/* With signals blocked throughout: no handler may find the slot half gone. */
 void softsgx_thread_exit(void)
 {
-    sigset_t all, old;
-    stack_t off = {.ss_flags = SS_DISABLE};
+    struct trap_thread *t = self;
+    sigset_t old;
 
-    if (!current)
+    if (!t)
         return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    trap_tick_thread_exit(current);
-    sigaltstack(&off, NULL);
-    __atomic_store_n(&current->used, 0, __ATOMIC_RELEASE);
-    current = NULL;
+    block_all(&old);
+    pthread_mutex_lock(&lock);
+    if (!sigaltstack(&t->old_stack, NULL)) { /* fails on the alternate stack itself: then the thread stays registered */
+        sgx_trap_tick_destroy(t);
+        t->in_use = false;
+        self = NULL;
+    }
+    pthread_mutex_unlock(&lock);
+    if (!self)
+        pthread_setspecific(exit_key, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 bool softsgx_in_enclave(void)
 {
-    return current && current->cpu.enclave_mode;
+    return self && self->cpu.enclave_mode;
+}
+
+void softsgx_get_stats(struct softsgx_stats *out)
+{
+    unsigned used = __atomic_load_n(&slots_used, __ATOMIC_ACQUIRE);
+    uint64_t sum[STAT_COUNT] = {0};
+
+    for (unsigned i = 0; i < used; i++)
+        for (int s = 0; s < STAT_COUNT; s++)
+            sum[s] += __atomic_load_n(&slot_at(i)->stat[s], __ATOMIC_RELAXED);
+    *out = (struct softsgx_stats){
+        .eenter = sum[STAT_EENTER],
+        .eresume = sum[STAT_ERESUME],
+        .eresume_notify = sum[STAT_ERESUME_NOTIFY],
+        .eexit = sum[STAT_EEXIT],
+        .edeccssa = sum[STAT_EDECCSSA],
+        .aex = sum[STAT_AEX_INTERRUPT] + sum[STAT_AEX_EXCEPTION],
+        .aex_interrupt = sum[STAT_AEX_INTERRUPT],
+        .aex_exception = sum[STAT_AEX_EXCEPTION],
+        .ticks = sum[STAT_TICKS],
+    };
+}
+
+int softsgx_process_init(void)
+{
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    static bool done;
+    uint32_t eax, ebx, ecx, edx;
+    int ret = 0;
+
+    if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) || !__get_cpuid(1, &eax, &ebx, &ecx, &edx) ||
+        !(ecx & CPUID_1_OSXSAVE))
+        return -ENOSYS;
+    pthread_mutex_lock(&once);
+    if (!done) {
+        if (!sgx_trap_arena)
+            ret = sgx_trap_create_arena();
+        if (!ret)
+            ret = sgx_trap_install();
+        if (!ret)
+            sgx_set_mapping_ops(&sgx_trap_mapping);
+        done = !ret;
+    }
+    pthread_mutex_unlock(&once);
+    return ret;
 }

@@ -1,78 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The platform's tick: a POSIX timer for each thread. A tick that finds its thread outside the enclave stops the timer
- * until the next entry, so that sleeping threads stay asleep and host system calls are hardly disturbed. */
+ * The platform's tick: a timer for each thread, on a grid that all threads share. A tick that finds its thread outside
+ * the enclave disarms the timer, so that host system calls are interrupted once at most; the next entry arms it. */
 #include "softsgx/trap.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
+#define NS 1000000000ull
+#define MAX_HZ 1000000u
+
 static unsigned tick_hz;
 
-static void run_timer(struct trap_slot *slot, unsigned hz)
+bool sgx_trap_ticking(void)
 {
-    struct itimerspec interval = {0};
-
-    if (!slot->has_timer || (!hz && !slot->timer_runs))
-        return;
-    if (hz) {
-        uint64_t ns = 1000000000ull / hz;
-        interval.it_interval.tv_sec = (time_t)(ns / 1000000000ull);
-        interval.it_interval.tv_nsec = (long)(ns % 1000000000ull);
-        interval.it_value = interval.it_interval;
-    }
-    timer_settime(slot->timer, 0, &interval, NULL);
-    slot->timer_runs = hz != 0;
+    return __atomic_load_n(&tick_hz, __ATOMIC_SEQ_CST);
 }
 
-void trap_tick_thread_init(struct trap_slot *slot)
+int sgx_trap_tick_create(struct trap_thread *t)
 {
     struct sigevent event;
 
     memset(&event, 0, sizeof(event));
     event.sigev_notify = SIGEV_THREAD_ID;
-    event.sigev_signo = TRAP_TICK_SIGNAL;
-    event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-    slot->has_timer = !timer_create(CLOCK_MONOTONIC, &event, &slot->timer);
-    slot->timer_runs = false;
-    slot->timer_parked = true;
+    event.sigev_signo = sgx_trap_tick_signal();
+    event.sigev_notify_thread_id = t->tid;
+    return timer_create(CLOCK_MONOTONIC, &event, &t->timer) ? -errno : 0;
 }
 
-void trap_tick_thread_exit(struct trap_slot *slot)
+void sgx_trap_tick_destroy(struct trap_thread *t)
 {
-    if (slot->has_timer)
-        timer_delete(slot->timer);
-    slot->has_timer = false;
+    timer_delete(t->timer);
 }
 
-void trap_tick_outside(struct trap_slot *slot)
+static void set_timer(const struct trap_thread *t, unsigned hz)
 {
-    run_timer(slot, 0);
-    slot->timer_parked = true;
+    struct itimerspec when = {0};
+    struct timespec now;
+    uint64_t period, first;
+
+    if (hz) {
+        period = NS / hz;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        first = period - ((uint64_t)now.tv_sec * NS + (uint64_t)now.tv_nsec) % period;
+        when.it_value = (struct timespec){ (time_t)(first / NS), (long)(first % NS) };
+        when.it_interval = (struct timespec){ (time_t)(period / NS), (long)(period % NS) };
+    }
+    timer_settime(t->timer, 0, &when, NULL);
 }
 
-void trap_tick_entering(struct trap_slot *slot)
+/* The rate may change while we set it: whoever sets the timer last has seen the last rate. */
+void sgx_trap_tick_arm(struct trap_thread *t)
 {
-    if (!slot->timer_parked)
-        return;
-    slot->timer_parked = false;
-    run_timer(slot, __atomic_load_n(&tick_hz, __ATOMIC_RELAXED));
+    unsigned hz;
+
+    __atomic_store_n(&t->tick_parked, false, __ATOMIC_SEQ_CST);
+    do {
+        hz = __atomic_load_n(&tick_hz, __ATOMIC_SEQ_CST);
+        set_timer(t, hz);
+    } while (hz != __atomic_load_n(&tick_hz, __ATOMIC_SEQ_CST));
 }
 
-/* Threads that run a timer pick the new rate up when they next enter an enclave. */
+void sgx_trap_tick_park(struct trap_thread *t)
+{
+    __atomic_store_n(&t->tick_parked, true, __ATOMIC_SEQ_CST);
+    set_timer(t, 0);
+}
+
+/* Threads that are parked stay so: they see the new rate when they enter. */
+static void update(struct trap_thread *t)
+{
+    if (!__atomic_load_n(&t->tick_parked, __ATOMIC_SEQ_CST))
+        set_timer(t, __atomic_load_n(&tick_hz, __ATOMIC_SEQ_CST));
+}
+
 int softsgx_set_tick_hz(unsigned hz)
 {
-    if (hz > 1000000)
+    if (hz > MAX_HZ)
         return -EINVAL;
-    __atomic_store_n(&tick_hz, hz, __ATOMIC_RELAXED);
-    for (uint32_t i = 0; i < trap_slot_limit(); i++)
-        __atomic_store_n(&trap_slot_at(i)->timer_parked, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&tick_hz, hz, __ATOMIC_SEQ_CST);
+    sgx_trap_each_thread(update);
     return 0;
 }
