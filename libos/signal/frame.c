@@ -1,169 +1,190 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The signal frame on the application's stack, laid out as Linux does on x86-64, and the way back from it. */
-#include "libos/signal/signal.h"
+ * Writing the signal frame and, in rt_sigreturn, believing as much of it as Linux does. */
+#include "libos/signal/frame.h"
 
-#define RED_ZONE 128
-#define UC_FP_XSTATE 1ull
-#define UC_SIGCONTEXT_SS 2ull
-#define UC_STRICT_RESTORE_SS 4ull
+#include <asm/sigcontext.h>
+#include <asm/siginfo.h>
+#include <asm/signal.h>
+#include <asm/ucontext.h>
+
 #define USER_CS 0x33
 #define USER_SS 0x2b
-#define XSTATE_MAGIC1 0x46505853u
-#define XSTATE_MAGIC2 0x46505845u
-#define SW_RESERVED 464          /* in the legacy area */
-#define FLAGS_FIXED 0x202ull
-/* What a program may set: CF PF AF ZF SF DF OF NT AC ID; not TF (single steps are not its own in an enclave). */
-#define FLAGS_USER 0x244cd5ull
-#define FLAGS_CLEARED 0x10500ull /* DF TF RF, for handlers */
+#define FP_SSE 3ull
 
-struct mcontext {
-    uint64_t r8, r9, r10, r11, r12, r13, r14, r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
-    uint16_t cs, gs, fs, ss;
-    uint64_t err, trapno, oldmask, cr2, fpstate, reserved[8];
-};
+#define FLAG_TF (1u << 8)
+#define FLAG_DF (1u << 10)
+#define FLAG_RF (1u << 16)
+/* CF PF AF ZF SF DF OF AC. Linux also restores TF; here single-stepping a return to the application would step the
+ * runtime's own way there. */
+#define FLAGS_RESTORED 0x40cd5u
 
-struct user_stack { uint64_t sp; uint32_t flags, pad; uint64_t size; };
-
-struct frame {
-    uint64_t restorer;
-    uint64_t uc_flags, uc_link;
-    struct user_stack stack;
-    struct mcontext mc;
-    uint64_t sigmask;
-    siginfo_t info;
-};
-_Static_assert(sizeof(struct mcontext) == 256, "sigcontext");
-_Static_assert(offsetof(struct frame, info) == 312 && sizeof(struct frame) == 440, "rt_sigframe");
-
-struct sw_bytes { uint32_t magic1, extended_size; uint64_t xfeatures; uint32_t xstate_size, padding[7]; };
-
-bool signal_on_altstack(const struct signal_state *s, uint64_t rsp)
+/* ---- building ------------------------------------------------------------------------------------------------------ */
+/* The XSAVE image with Linux's marks, in the thread's own buffer. Its size. */
+static size_t save_xstate(struct signal_state *s)
 {
-    return !(s->alt_flags & SS_DISABLE) && rsp > s->alt_sp && rsp - s->alt_sp <= s->alt_size;
-}
-
-static void fill_mcontext(struct mcontext *mc, const struct checkpoint *r, const struct signal_state *s, uint64_t fpstate)
-{
-    *mc = (struct mcontext){
-        .r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11, .r12 = r->r12, .r13 = r->r13, .r14 = r->r14,
-        .r15 = r->r15, .rdi = r->rdi, .rsi = r->rsi, .rbp = r->rbp, .rbx = r->rbx, .rdx = r->rdx, .rax = r->rax,
-        .rcx = r->rcx, .rsp = r->rsp, .rip = r->rip, .rflags = r->rflags,
-        .cs = USER_CS, .ss = USER_SS,
-        .err = s->error_code, .trapno = s->trapno, .cr2 = s->cr2, .fpstate = fpstate,
-    };
-    mc->oldmask = s->has_saved ? s->saved_blocked : s->blocked;
-}
-
-static int push_xstate(struct signal_state *s, uint64_t where)
-{
-    const uint32_t magic2 = XSTATE_MAGIC2;
     size_t size = xsave_area_size();
+    uint64_t *xstate_bv = (uint64_t *)(s->xarea + SGX_XSAVE_HEADER);
+    struct frame_sw *sw = (struct frame_sw *)(s->xarea + FRAME_SW_OFFSET);
+    uint32_t magic2 = FP_XSTATE_MAGIC2;
 
-    xstate_save(s->xsave);
-    *(struct sw_bytes *)((char *)s->xsave + SW_RESERVED) = (struct sw_bytes){
-        .magic1 = XSTATE_MAGIC1, .extended_size = (uint32_t)size + sizeof(magic2), .xfeatures = enclave_xfrm(),
+    memset(s->xarea, 0, size);
+    xstate_save(s->xarea);
+    *xstate_bv |= FP_SSE;
+    *sw = (struct frame_sw){
+        .magic1 = FP_XSTATE_MAGIC1,
+        .extended_size = (uint32_t)(size + sizeof(magic2)),
+        .xfeatures = enclave_xfrm(),
         .xstate_size = (uint32_t)size,
     };
-    if (copy_to_user((void *)where, s->xsave, size) || copy_to_user((void *)(where + size), &magic2, sizeof(magic2)))
-        return -EFAULT;
-    return 0;
+    memcpy(s->xarea + size, &magic2, sizeof(magic2));
+    return size + sizeof(magic2);
 }
 
-int signal_push_frame(struct checkpoint *regs, const siginfo_t *info, const struct kernel_sigaction *action)
+static void fill_context(struct ucontext_image *uc, const struct checkpoint *r, const struct signal_state *s,
+                         uint64_t mask, uint64_t fpstate)
+{
+    *uc = (struct ucontext_image){
+        .flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS,
+        .stack = s->altstack,
+        .mcontext = {
+            .r8 = r->r8, .r9 = r->r9, .r10 = r->r10, .r11 = r->r11, .r12 = r->r12, .r13 = r->r13, .r14 = r->r14,
+            .r15 = r->r15, .rdi = r->rdi, .rsi = r->rsi, .rbp = r->rbp, .rbx = r->rbx, .rdx = r->rdx, .rax = r->rax,
+            .rcx = r->rcx, .rsp = r->rsp, .rip = r->rip, .eflags = r->rflags, .cs = USER_CS, .ss = USER_SS,
+            .err = s->error_code, .trapno = s->trapno, .oldmask = mask, .cr2 = s->cr2, .fpstate = fpstate,
+        },
+        .sigmask = mask,
+    };
+}
+
+/* Where the frame goes, or 0: it would run off the alternate stack. */
+static uint64_t place_frame(const struct checkpoint *regs, const struct action *action, const struct signal_state *s,
+                            size_t xstate_size, uint64_t *fpstate)
+{
+    uint64_t sp = regs->rsp - FRAME_RED_ZONE;
+    bool on_stack = on_altstack(s, regs->rsp);
+
+    if ((action->flags & SA_ONSTACK) && s->altstack.size && !on_altstack(s, sp)) {
+        sp = s->altstack.sp + s->altstack.size;
+        on_stack = true;
+    }
+    sp = (sp - xstate_size) & ~63ull;
+    *fpstate = sp;
+    sp = ((sp - sizeof(struct sigframe_image)) & ~15ull) - 8;
+    /* Autodisarm or not: the frame must be inside. */
+    if (on_stack && !(sp > s->altstack.sp && sp - s->altstack.sp <= s->altstack.size))
+        return 0;
+    return sp;
+}
+
+int frame_push(struct checkpoint *regs, const struct action *action, const struct siginfo_image *info, uint64_t mask)
 {
     struct signal_state *s = current_thread()->signals;
-    struct frame f;
-    uint64_t sp = regs->rsp - RED_ZONE;
-    bool nested = signal_on_altstack(s, regs->rsp);
+    struct sigframe_image frame;
+    size_t xstate_size = save_xstate(s);
+    uint64_t fpstate, sp = place_frame(regs, action, s, xstate_size, &fpstate);
+    bool with_info = action->flags & SA_SIGINFO;
 
-    if ((action->flags & SA_ONSTACK) && !(s->alt_flags & SS_DISABLE) && !nested)
-        sp = s->alt_sp + s->alt_size;
-    uint64_t fpstate = (sp - (xsave_area_size() + 4)) & ~63ull;
-    uint64_t at = ((fpstate - sizeof(f)) & ~15ull) - 8;
-    if (nested && at < s->alt_sp)
+    if (!sp || !(action->flags & SA_RESTORER))
         return -EFAULT;
-    memset(&f, 0, sizeof(f));
-    f.restorer = action->restorer;
-    f.uc_flags = UC_FP_XSTATE | UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS;
-    f.stack = (struct user_stack){s->alt_sp, s->alt_flags | (nested ? SS_ONSTACK : 0), 0, s->alt_size};
-    fill_mcontext(&f.mc, regs, s, fpstate);
-    f.sigmask = f.mc.oldmask;
-    f.info = *info;
-    if (push_xstate(s, fpstate) || copy_to_user((void *)at, &f, sizeof(f)))
+    fill_context(&frame.uc, regs, s, mask, fpstate);
+    frame.restorer = action->restorer;
+    frame.info = *info;
+    if (copy_to_user((void *)fpstate, s->xarea, xstate_size) ||
+        copy_to_user((void *)sp, &frame, with_info ? sizeof(frame) : offsetof(struct sigframe_image, info)))
         return -EFAULT;
-    if (s->alt_flags & SS_AUTODISARM) {
-        s->alt_sp = s->alt_size = 0;
-        s->alt_flags = SS_DISABLE;
-    }
-    xstate_init();
-    regs->rsp = at;
-    regs->rip = action->handler;
+    regs->rdi = (uint64_t)info->signo;
+    regs->rsi = sp + offsetof(struct sigframe_image, info);
+    regs->rdx = sp + offsetof(struct sigframe_image, uc);
     regs->rax = 0;
-    regs->rdi = (uint64_t)info->si_signo;
-    regs->rsi = at + offsetof(struct frame, info);
-    regs->rdx = at + offsetof(struct frame, uc_flags);
-    regs->rflags &= ~FLAGS_CLEARED;
+    regs->rsp = sp;
+    regs->rip = action->handler;
+    regs->rflags &= ~(uint64_t)(FLAG_DF | FLAG_RF | FLAG_TF);
+    xstate_init();
     return 0;
 }
 
-static bool canonical(uint64_t a)
+/* ---- rt_sigreturn -------------------------------------------------------------------------------------------------- */
+/* Is there more than the legacy part, and is it complete? 1, 0, or -EFAULT. */
+static int has_extended(uint64_t fpstate, const struct frame_sw *sw)
 {
-    return (uint64_t)((int64_t)(a << 16) >> 16) == a;
+    uint32_t magic2;
+
+    if (sw->magic1 != FP_XSTATE_MAGIC1 || sw->xstate_size < SGX_XSAVE_MIN || sw->xstate_size > xsave_area_size() ||
+        sw->xstate_size > sw->extended_size)
+        return 0;
+    if (copy_from_user(&magic2, (void *)(fpstate + sw->xstate_size), sizeof(magic2)))
+        return -EFAULT;
+    return magic2 == FP_XSTATE_MAGIC2;
 }
 
-static void restore_registers(struct checkpoint *r, const struct mcontext *mc)
+/* The processor never reads the application's image: it is copied, then checked, then loaded. */
+static bool restore_xstate(struct signal_state *s, uint64_t fpstate)
 {
-    r->r8 = mc->r8, r->r9 = mc->r9, r->r10 = mc->r10, r->r11 = mc->r11;
-    r->r12 = mc->r12, r->r13 = mc->r13, r->r14 = mc->r14, r->r15 = mc->r15;
-    r->rdi = mc->rdi, r->rsi = mc->rsi, r->rbp = mc->rbp, r->rbx = mc->rbx;
-    r->rdx = mc->rdx, r->rax = mc->rax, r->rcx = mc->rcx, r->rsp = mc->rsp, r->rip = mc->rip;
-    r->rflags = (mc->rflags & FLAGS_USER) | FLAGS_FIXED;
-}
-
-/* A frame without extended state (fpstate 0) means the initial state, as in Linux. */
-static int restore_xstate(struct signal_state *s, uint64_t fpstate)
-{
-    struct sw_bytes sw;
+    struct frame_sw sw;
+    uint64_t *xstate_bv = (uint64_t *)(s->xarea + SGX_XSAVE_HEADER);
 
     if (!fpstate) {
         xstate_init();
-        return 0;
+        return true;
     }
-    if (fpstate & 63)
-        return -EFAULT;
-    memset(s->xsave, 0, xsave_area_size());
-    if (copy_from_user(s->xsave, (void *)fpstate, 512))
-        return -EFAULT;
-    memcpy(&sw, (char *)s->xsave + SW_RESERVED, sizeof(sw));
-    if (sw.magic1 == XSTATE_MAGIC1 && sw.xstate_size == xsave_area_size()) {
-        if (copy_from_user(s->xsave, (void *)fpstate, xsave_area_size()))
-            return -EFAULT;
+    memset(s->xarea, 0, xsave_area_size());
+    if (copy_from_user(s->xarea, (void *)fpstate, SGX_XSAVE_HEADER))
+        return false;
+    memcpy(&sw, s->xarea + FRAME_SW_OFFSET, sizeof(sw));
+    int extended = has_extended(fpstate, &sw);
+    if (extended < 0)
+        return false;
+    if (extended) {
+        if (copy_from_user(s->xarea + SGX_XSAVE_HEADER, (void *)(fpstate + SGX_XSAVE_HEADER),
+                           sw.xstate_size - SGX_XSAVE_HEADER))
+            return false;
+        if (*xstate_bv & ~enclave_xfrm())
+            return false;
+        *xstate_bv &= sw.xfeatures;
     } else {
-        *(uint64_t *)((char *)s->xsave + SGX_XSAVE_HEADER) = SGX_XFRM_LEGACY;
+        *xstate_bv = FP_SSE;
     }
-    return xstate_restore(s->xsave) ? 0 : -EFAULT;
+    return xstate_restore(s->xarea);
 }
 
+static void restore_registers(struct checkpoint *r, const struct sigcontext_image *c)
+{
+    r->r8 = c->r8, r->r9 = c->r9, r->r10 = c->r10, r->r11 = c->r11, r->r12 = c->r12, r->r13 = c->r13, r->r14 = c->r14,
+    r->r15 = c->r15, r->rdi = c->rdi, r->rsi = c->rsi, r->rbp = c->rbp, r->rbx = c->rbx, r->rdx = c->rdx,
+    r->rax = c->rax, r->rcx = c->rcx, r->rsp = c->rsp, r->rip = c->rip;
+    r->rflags = (r->rflags & ~(uint64_t)(FLAGS_RESTORED | FLAG_TF)) | (c->eflags & FLAGS_RESTORED);
+}
+
+static void bad_frame(const struct checkpoint *regs, uint64_t sp)
+{
+    struct siginfo_image info;
+
+    log_line(VIGIL_LOG_DEBUG, "rt_sigreturn: bad frame at 0x%lx, rip 0x%lx", (unsigned long)sp,
+             (unsigned long)regs->rip);
+    signal_init_image(&info, SIGSEGV, SI_KERNEL);
+    signal_force(&info);
+}
+
+/* The result is the restored rax, whatever it looks like: nothing is restarted after this. */
 long sys_rt_sigreturn(SYSCALL_ARGS)
 {
-    struct thread *t = current_thread();
-    struct signal_state *s = t->signals;
+    struct thread *thread = current_thread();
     struct checkpoint *regs = current_regs();
-    struct frame f;
+    struct ucontext_image uc;
+    uint64_t sp = regs->rsp - sizeof(uint64_t);
 
-    t->syscall_nr = -1;
-    /* The handler's `ret` has taken the restorer's address off. */
-    if (copy_from_user(&f, (void *)(regs->rsp - 8), sizeof(f)) || restore_xstate(s, f.mc.fpstate) ||
-        !canonical(f.mc.rip)) {
-        log_line(VIGIL_LOG_DEBUG, "[%u] bad signal frame at 0x%lx", t->tid, regs->rsp - 8);
-        signal_force(SIGSEGV, SI_KERNEL, 0);
+    thread->syscall_nr = -1;
+    thread->signals->restart_nr = -1;
+    if (copy_from_user(&uc, (void *)(sp + offsetof(struct sigframe_image, uc)), sizeof(uc))) {
+        bad_frame(regs, sp);
         return (long)regs->rax;
     }
-    restore_registers(regs, &f.mc);
-    signal_set_blocked(f.sigmask);
-    s->alt_sp = f.stack.sp;
-    s->alt_size = f.stack.size;
-    s->alt_flags = f.stack.flags & (SS_DISABLE | SS_AUTODISARM);
+    signal_set_mask(uc.sigmask);
+    restore_registers(regs, &uc.mcontext);
+    if (restore_xstate(thread->signals, uc.mcontext.fpstate))
+        (void)altstack_set(thread->signals, &uc.stack, regs->rsp);
+    else
+        bad_frame(regs, sp);
     return (long)regs->rax;
 }

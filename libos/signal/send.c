@@ -1,223 +1,110 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Sending: from the program to itself, from its own faults, and from the host (which is only ever believed to have sent
- * an asynchronous signal). */
+ * System calls that send signals. The process is alone: every other pid is not found. */
 #include "libos/signal/signal.h"
 
-lock_t signal_lock;
-struct pending process_pending;
-static struct kernel_sigaction actions[SIG_MAX + 1];
-static uint8_t watched[SIG_MAX + 1];
+#include "libos/process/process.h"
 
-#define IGNORED_BY_DEFAULT (SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH))
-#define STOPS_BY_DEFAULT (SIG_BIT(SIGSTOP) | SIG_BIT(SIGTSTP) | SIG_BIT(SIGTTIN) | SIG_BIT(SIGTTOU))
-/* What a host may send: standard signals that are not the processor's and not the kernel's last word. */
-#define FROM_HOST (0x7fffffffull & ~(SIG_SYNCHRONOUS | SIG_UNBLOCKABLE | SIG_BIT(SIGPIPE) | SIG_BIT(SIGABRT)))
+#include <asm/siginfo.h>
 
-struct kernel_sigaction *signal_action(int sig)
+static bool valid(int sig)
 {
-    return &actions[sig];
+    return sig >= 0 && sig <= SIGNAL_MAX;
 }
 
-bool signal_default_ignores(int sig)
+/* pid as kill(2) takes it: the process by any of its threads, its group, or everybody. */
+static bool names_process(int pid)
 {
-    return SIG_BIT(sig) & (IGNORED_BY_DEFAULT | STOPS_BY_DEFAULT);
+    return pid == 0 || pid == -(int)process_pid() || (pid > 0 && process_has_thread((uint32_t)pid)) ||
+           pid == (int)process_pid();
 }
 
-/* Forwarded: what has a handler, and what would end the process (so that it ends in here, with its last lines). */
-void signal_watch(int sig)
+long sys_kill(SYSCALL_ARGS)
 {
-    if (sig >= 32 || !(FROM_HOST & SIG_BIT(sig)))
-        return;
-    uint64_t handler = actions[sig].handler;
-    uint8_t how = handler == HANDLER_IGNORE ? 2 : handler == HANDLER_DEFAULT && signal_default_ignores(sig) ? 0 : 1;
-    if (watched[sig] == how)
-        return;
-    if (ocall_watch(sig, how))
-        log_line(VIGIL_LOG_DEBUG, "the host does not let signal %d be watched", sig);
-    watched[sig] = how;
-}
+    struct siginfo_image info;
+    int pid = (int)a0, sig = (int)a1;
 
-/* Would this signal do nothing at all if it arrived now? */
-static bool is_ignored(int sig)
-{
-    uint64_t handler = actions[sig].handler;
-    return handler == HANDLER_IGNORE || (handler == HANDLER_DEFAULT && signal_default_ignores(sig));
-}
-
-static bool wants(const struct thread *t, int sig)
-{
-    return !(t->signals->blocked & SIG_BIT(sig)) || (t->signals->waiting & SIG_BIT(sig));
-}
-
-/* Makes some thread that does not block sig notice that the process has it; the current one if it will do. */
-static void wake_one(int sig)
-{
-    struct thread *self = current_thread();
-    uint32_t slot = 0;
-    bool found = false;
-
-    if (self && self->signals && wants(self, sig))
-        return;
-    lock(&threads_lock);
-    for (struct thread *t = threads_first(); t && !found; t = t->next) {
-        if (t != self && t->signals && wants(t, sig)) {
-            slot = t->slot;
-            found = true;
-        }
-    }
-    unlock(&threads_lock);
-    if (found)
-        kick(slot);
-}
-
-int signal_send_info(struct thread *thread, const siginfo_t *info)
-{
-    int sig = info->si_signo;
-
-    if (sig == SIGKILL)
-        process_exit_signal(SIGKILL);
-    lock(&signal_lock);
-    bool blocked = thread ? thread->signals->blocked & SIG_BIT(sig) : false;
-    if (is_ignored(sig) && !blocked) {
-        unlock(&signal_lock);
+    if (!valid(sig))
+        return -EINVAL;
+    if (!names_process(pid)) /* -1 is everybody but the caller: nobody */
+        return -ESRCH;
+    if (!sig)
         return 0;
-    }
-    int status = pending_add(thread ? &thread->signals->pending : &process_pending, info);
-    unlock(&signal_lock);
-    if (status)
-        return status;
-    if (!thread)
-        wake_one(sig);
-    else if (thread != current_thread() && wants(thread, sig))
-        kick(thread->slot);
-    return 0;
+    signal_init_own(&info, sig, SI_USER);
+    return signal_post_process(&info);
 }
 
-int signal_send(struct thread *thread, int sig, int code, uint32_t sender_pid)
+int signal_post_tid(int tid, const struct siginfo_image *info)
 {
-    siginfo_t info;
+    int slot = -1, result = -ESRCH;
 
-    memset(&info, 0, sizeof(info));
-    info.si_signo = sig;
-    info.si_code = code;
-    info.si_pid = (int)sender_pid;
-    return signal_send_info(thread, &info);
+    lock(&threads_lock);
+    for (struct thread *t = threads_first(); t; t = t->next)
+        if ((int)t->tid == tid && t->signals)
+            result = info->signo ? signal_post(t, info, &slot) : 0;
+    unlock(&threads_lock);
+    if (slot >= 0)
+        kick((uint32_t)slot);
+    return result;
 }
 
-void signal_force(int sig, int code, uint64_t addr)
+static long send_tkill(int tid, int sig)
 {
-    struct signal_state *s = current_thread()->signals;
-    siginfo_t info;
+    struct siginfo_image info;
 
-    memset(&info, 0, sizeof(info));
-    info.si_signo = sig;
-    info.si_code = code;
-    info.si_addr = (void *)addr;
-    lock(&signal_lock);
-    if ((s->blocked & SIG_BIT(sig)) || actions[sig].handler == HANDLER_IGNORE) {
-        actions[sig].handler = HANDLER_DEFAULT;
-        s->blocked &= ~SIG_BIT(sig);
-    }
-    int status = pending_add(&s->pending, &info);
-    unlock(&signal_lock);
-    if (status)
-        process_exit_signal(sig);
+    if (!valid(sig))
+        return -EINVAL;
+    signal_init_own(&info, sig, SI_TKILL);
+    return signal_post_tid(tid, &info);
 }
 
-void signals_take_host_events(void)
+long sys_tkill(SYSCALL_ARGS)
 {
-    uint64_t untrusted_events = untrusted_events_take();
-
-    for (uint64_t left = untrusted_events; left; left &= left - 1) {
-        int sig = __builtin_ctzll(left);
-        if (sig < 1 || sig > 31 || !(FROM_HOST & SIG_BIT(sig))) {
-            log_line(VIGIL_LOG_DEBUG, "the host sent signal %d, which is not asynchronous: ignored", sig);
-            continue;
-        }
-        bool timer = sig == SIGALRM || sig == SIGVTALRM || sig == SIGPROF;
-        signal_send(NULL, sig, timer ? SI_KERNEL : SI_USER, 0);
-    }
+    return (int)a0 <= 0 ? -EINVAL : send_tkill((int)a0, (int)a1);
 }
 
-void signal_set_blocked(uint64_t blocked)
+long sys_tgkill(SYSCALL_ARGS)
 {
-    struct signal_state *s = current_thread()->signals;
-
-    lock(&signal_lock);
-    s->blocked = blocked & ~SIG_UNBLOCKABLE;
-    uint64_t orphaned = process_pending.set & s->blocked;
-    unlock(&signal_lock);
-    /* What the process was sent and this thread no longer takes must not wait for it. */
-    for (; orphaned; orphaned &= orphaned - 1)
-        wake_one(__builtin_ctzll(orphaned) + 1);
+    if ((int)a0 <= 0 || (int)a1 <= 0)
+        return -EINVAL;
+    if ((uint32_t)a0 != process_pid())
+        return valid((int)a2) ? -ESRCH : -EINVAL;
+    return send_tkill((int)a1, (int)a2);
 }
 
-void signals_set_temporary_mask(uint64_t mask)
+/* Information made by the program. Only to itself may it look as if the kernel or kill had sent it. */
+static long info_from_user(struct siginfo_image *info, const void *user, int sig, int target)
 {
-    struct signal_state *s = current_thread()->signals;
-
-    s->saved_blocked = s->blocked;
-    s->has_saved = true;
-    signal_set_blocked(mask);
+    if (copy_from_user(info, user, sizeof(*info)))
+        return -EFAULT;
+    if ((info->code >= 0 || info->code == SI_TKILL) && target != (int)current_thread()->tid)
+        return -EPERM;
+    info->signo = sig;
+    return valid(sig) ? 0 : -EINVAL;
 }
 
-bool signals_pending(void)
+long sys_rt_sigqueueinfo(SYSCALL_ARGS)
 {
-    struct signal_state *s = current_thread()->signals;
+    struct siginfo_image info;
+    int pid = (int)a0, sig = (int)a1;
+    long error = info_from_user(&info, (const void *)a2, sig, pid);
 
-    signals_take_host_events();
-    lock(&signal_lock);
-    bool any = (s->pending.set | process_pending.set) & ~s->blocked;
-    unlock(&signal_lock);
-    return any;
+    if (error)
+        return error;
+    if (pid <= 0 || !names_process(pid))
+        return -ESRCH;
+    return sig ? signal_post_process(&info) : 0;
 }
 
-int interrupted(void)
+long sys_rt_tgsigqueueinfo(SYSCALL_ARGS)
 {
-    return signals_pending() ? -ERESTARTSYS : 0;
-}
+    struct siginfo_image info;
+    int tid = (int)a1, sig = (int)a2;
 
-int signals_thread_init(struct thread *child, const struct thread *parent)
-{
-    struct signal_state *s = kzalloc(sizeof(*s));
-    if (!s)
-        return -ENOMEM;
-    s->xsave_room = kzalloc(xsave_area_size() + 64);
-    if (!s->xsave_room) {
-        kfree(s);
-        return -ENOMEM;
-    }
-    s->xsave = (void *)(((uint64_t)s->xsave_room + 63) & ~63ull);
-    if (parent)
-        s->blocked = parent->signals->has_saved ? parent->signals->saved_blocked : parent->signals->blocked;
-    s->alt_flags = SS_DISABLE;
-    child->signals = s;
-    return 0;
-}
-
-void signals_thread_exit(struct thread *thread)
-{
-    struct signal_state *s = thread->signals;
-
-    lock(&signal_lock);
-    pending_drop(&s->pending, ~0ull);
-    s->blocked = ~0ull;
-    s->waiting = 0;
-    uint64_t left = process_pending.set;
-    unlock(&signal_lock);
-    for (; left; left &= left - 1)
-        wake_one(__builtin_ctzll(left) + 1);
-    thread->signals = NULL;
-    kfree(s->xsave_room);
-    kfree(s);
-}
-
-int signals_init(void)
-{
-    static const uint8_t ending[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGPROF};
-
-    for (size_t i = 0; i < sizeof(ending); i++)
-        signal_watch(ending[i]);
-    return signals_thread_init(current_thread(), NULL);
+    if ((int)a0 <= 0 || tid <= 0)
+        return -EINVAL;
+    long error = info_from_user(&info, (const void *)a3, sig, tid);
+    if (error)
+        return error;
+    return (uint32_t)a0 == process_pid() ? signal_post_tid(tid, &info) : -ESRCH;
 }

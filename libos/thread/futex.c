@@ -1,259 +1,383 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Waiting on words of application memory. One lock for all queues: what happens under it is short, and a waiter can be
- * moved between queues without a dance of two locks. A waiter lives on its thread's kernel stack. */
-#include "libos/thread/futex.h"
+ * Futexes, inside the enclave: the host only ever sees a thread sleep. A waiter is an object on the waiting thread's
+ * kernel stack, in the queue of its word's bucket. All of its fields but woken are under the bucket's lock; whoever takes
+ * it out of the queue sets woken last and does not touch it afterwards.
+ * No wake-up is lost: the waiter compares the word and enqueues itself under the lock that a waker takes after it has
+ * changed the word; and unpark before park makes park return at once. */
+#include "libos/thread/thread.h"
+
+#include "libos/time/time.h"
 
 #include <linux/futex.h>
 #include <linux/time.h>
 
-#define QUEUES 256
-#define NS 1000000000ll
+#define BUCKETS 64 /* power of two */
+#define WAKE_BATCH 32
 
 struct waiter {
-    struct waiter *next;
+    struct waiter *next, *prev;
     uint64_t address;
     uint32_t bitset, slot;
-    bool woken;
+    struct bucket *bucket;  /* changes with requeue */
+    uint32_t woken;
 };
 
-static lock_t futex_lock;
-static struct waiter *queues[QUEUES];
+static struct bucket {
+    lock_t lock;
+    struct waiter *first, *last;
+} buckets[BUCKETS];
 
-static struct waiter **queue_of(uint64_t address)
+static struct bucket *bucket_of(uint64_t address)
 {
-    return &queues[(address >> 2 ^ address >> 10) % QUEUES];
+    uint64_t h = (address >> 2) * 0x9e3779b97f4a7c15ull;
+    return &buckets[h >> 58];
 }
+_Static_assert(BUCKETS == 1 << (64 - 58), "bucket_of");
 
-static void enqueue(struct waiter *w)
+/* ---- queues, under the bucket's lock ------------------------------------------------------------------------------- */
+static void enqueue(struct bucket *b, struct waiter *w)
 {
-    struct waiter **end = queue_of(w->address);
-    while (*end)
-        end = &(*end)->next;
+    __atomic_store_n(&w->bucket, b, __ATOMIC_RELAXED);
     w->next = NULL;
-    *end = w;
+    w->prev = b->last;
+    if (b->last)
+        b->last->next = w;
+    else
+        b->first = w;
+    b->last = w;
 }
 
-static void dequeue(struct waiter *w)
+static void dequeue(struct bucket *b, struct waiter *w)
 {
-    for (struct waiter **at = queue_of(w->address); *at; at = &(*at)->next) {
-        if (*at == w) {
-            *at = w->next;
-            return;
-        }
+    if (w->prev)
+        w->prev->next = w->next;
+    else
+        b->first = w->next;
+    if (w->next)
+        w->next->prev = w->prev;
+    else
+        b->last = w->prev;
+}
+
+struct batch {
+    uint32_t slots[WAKE_BATCH];
+    int n;
+};
+
+/* Takes up to n waiters out, as many as fit into the batch. */
+static int pick(struct bucket *b, uint64_t address, int n, uint32_t bitset, struct batch *batch)
+{
+    int picked = 0;
+
+    for (struct waiter *w = b->first, *next; w && picked < n && batch->n < WAKE_BATCH; w = next) {
+        next = w->next;
+        if (w->address != address || !(w->bitset & bitset))
+            continue;
+        dequeue(b, w);
+        batch->slots[batch->n++] = w->slot;
+        __atomic_store_n(&w->woken, 1, __ATOMIC_RELEASE); /* w is gone */
+        picked++;
     }
+    return picked;
 }
 
-/* Under futex_lock. Wakes up to wake of them; up to move more go to the queue of target. */
-static long wake_and_move(uint64_t address, uint32_t wake, uint32_t mask, uint64_t target, uint32_t move)
+/* Outside locks: an unpark may leave the enclave. */
+static void wake_batch(struct batch *batch)
 {
-    struct waiter **at = queue_of(address), *moved = NULL, **moved_end = &moved;
-    long done = 0;
+    for (int i = 0; i < batch->n; i++)
+        unpark(batch->slots[i]);
+    batch->n = 0;
+}
 
-    while (*at && (uint64_t)done < (uint64_t)wake + move) {
-        struct waiter *w = *at;
-        if (w->address != address || !(w->bitset & mask)) {
-            at = &w->next;
+static void lock_both(struct bucket *a, struct bucket *b)
+{
+    lock(a < b ? &a->lock : &b->lock);
+    if (a != b)
+        lock(a < b ? &b->lock : &a->lock);
+}
+
+static void unlock_both(struct bucket *a, struct bucket *b)
+{
+    unlock(&a->lock);
+    if (a != b)
+        unlock(&b->lock);
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+/* True: it was still queued and is not any more. False: somebody woke it. */
+static bool withdraw(struct waiter *w)
+{
+    for (;;) {
+        struct bucket *b = __atomic_load_n(&w->bucket, __ATOMIC_RELAXED);
+        lock(&b->lock);
+        if (__atomic_load_n(&w->bucket, __ATOMIC_RELAXED) != b) { /* requeued meanwhile */
+            unlock(&b->lock);
             continue;
         }
-        *at = w->next;
-        if (done++ < (long)wake) {
-            uint32_t slot = w->slot;
-            __atomic_store_n(&w->woken, true, __ATOMIC_RELEASE); /* w is gone from here on */
-            unpark(slot);
-        } else {
-            w->next = NULL;
-            *moved_end = w;
-            moved_end = &w->next;
-        }
+        bool queued = !__atomic_load_n(&w->woken, __ATOMIC_RELAXED);
+        if (queued)
+            dequeue(b, w);
+        unlock(&b->lock);
+        return queued;
     }
-    while (moved) {
-        struct waiter *w = moved;
-        moved = w->next;
-        w->address = target;
-        enqueue(w);
-    }
-    return done;
 }
 
-long futex_wake(uint64_t address, uint32_t count, uint32_t mask)
+static long sleep_until_woken(struct waiter *w, const struct wait *wait)
 {
-    lock(&futex_lock);
-    long woken = wake_and_move(address, count, mask, 0, 0);
-    unlock(&futex_lock);
-    return woken;
-}
+    long result = 0;
 
-static bool still_waiting(struct waiter *w)
-{
-    return !__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE);
-}
-
-/* Leaves the queue; false if a wake-up came first. */
-static bool give_up(struct waiter *w)
-{
-    lock(&futex_lock);
-    bool waiting = still_waiting(w);
-    if (waiting)
-        dequeue(w);
-    unlock(&futex_lock);
-    return waiting;
-}
-
-/* deadline in ns of clock, or -1. */
-static long futex_wait(uint64_t address, uint32_t expected, uint32_t bitset, int clock, int64_t deadline)
-{
-    struct waiter w = {.address = address, .bitset = bitset, .slot = current_slot()};
-    uint32_t value;
-
-    if (!bitset)
-        return -EINVAL;
-    lock(&futex_lock);
-    int fault = user_load32((const uint32_t *)address, &value);
-    if (fault || value != expected) {
-        unlock(&futex_lock);
-        return fault ? fault : -EAGAIN;
-    }
-    enqueue(&w);
-    unlock(&futex_lock);
-    while (still_waiting(&w)) {
-        int64_t left = deadline < 0 ? -1 : deadline - time_now(clock);
-        if (deadline >= 0 && left <= 0)
-            return give_up(&w) ? -ETIMEDOUT : 0;
-        if (signals_pending())
-            return give_up(&w) ? (deadline < 0 ? -ERESTARTSYS : -EINTR) : 0;
+    while (!__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE)) {
+        int64_t left = wait_left(wait);
+        result = left == 0 ? -ETIMEDOUT : interrupted();
+        if (result)
+            return withdraw(w) ? result : 0;
         park(left);
     }
     return 0;
 }
 
-/* The operation encoded in FUTEX_WAKE_OP's third value, done atomically; *old gets what was there. */
-static int apply_op(uint32_t *address, uint32_t encoded, uint32_t *old)
+static long futex_wait(uint64_t address, uint32_t expected, uint32_t bitset, const struct wait *wait)
 {
-    uint32_t op = encoded >> 28 & 7, argument = encoded >> 12 & 0xfff;
-    uint32_t value, next, seen;
+    struct bucket *b = bucket_of(address);
+    struct waiter w = {.address = address, .bitset = bitset, .slot = current_slot()};
+    uint32_t value;
 
-    if (encoded >> 28 & 8)
-        argument = 1u << (argument & 31);
-    int fault = user_load32(address, &value);
-    while (!fault) {
-        switch (op) {
-        case FUTEX_OP_SET: next = argument; break;
-        case FUTEX_OP_ADD: next = value + argument; break;
-        case FUTEX_OP_OR: next = value | argument; break;
-        case FUTEX_OP_ANDN: next = value & ~argument; break;
-        case FUTEX_OP_XOR: next = value ^ argument; break;
-        default: return -ENOSYS;
+    lock(&b->lock);
+    int error = user_load32((const uint32_t *)address, &value);
+    if (!error && value == expected)
+        enqueue(b, &w);
+    unlock(&b->lock);
+    if (error)
+        return error;
+    if (value != expected)
+        return -EAGAIN;
+    long result = sleep_until_woken(&w, wait);
+    if (result == -ERESTARTSYS && wait->deadline != TIME_MAX) {
+        /* Made again with the time that is left, not with all of it. */
+        current_thread()->restart_deadline = wait->deadline;
+        return -ERESTART_RESTARTBLOCK;
+    }
+    return result;
+}
+
+/* ---- waking -------------------------------------------------------------------------------------------------------- */
+int futex_wake(uint64_t address, int n, uint32_t bitset)
+{
+    struct bucket *b = bucket_of(address);
+    struct batch batch = {.n = 0};
+    int woken = 0, now;
+
+    do {
+        lock(&b->lock);
+        now = pick(b, address, n - woken, bitset, &batch);
+        unlock(&b->lock);
+        woken += now;
+        wake_batch(&batch);
+    } while (now == WAKE_BATCH && woken < n);
+    return woken;
+}
+
+/* Moves up to n waiters to another word. Under both locks. */
+static int move(struct bucket *from, uint64_t from_address, struct bucket *to, uint64_t to_address, int n)
+{
+    int moved = 0;
+
+    for (struct waiter *w = from->first, *next; w && moved < n; w = next) {
+        next = w->next;
+        if (w->address != from_address)
+            continue;
+        w->address = to_address;
+        if (from != to) {
+            dequeue(from, w);
+            enqueue(to, w);
         }
-        seen = value;
-        fault = user_cmpxchg32(address, &seen, next);
-        if (!fault && seen == value)
-            break;
-        value = seen;
+        moved++;
     }
-    *old = value;
-    return fault;
+    return moved;
 }
 
-static bool compare(uint32_t encoded, uint32_t old)
+static long futex_requeue(uint64_t from_address, uint64_t to_address, int wake, int requeue, const uint32_t *expected)
 {
-    int argument = (int)(encoded << 20) >> 20, value = (int)old;
-    switch (encoded >> 24 & 15) {
-    case FUTEX_OP_CMP_EQ: return value == argument;
-    case FUTEX_OP_CMP_NE: return value != argument;
-    case FUTEX_OP_CMP_LT: return value < argument;
-    case FUTEX_OP_CMP_LE: return value <= argument;
-    case FUTEX_OP_CMP_GT: return value > argument;
-    case FUTEX_OP_CMP_GE: return value >= argument;
-    default: return false;
+    struct bucket *from = bucket_of(from_address), *to = bucket_of(to_address);
+    struct batch batch = {.n = 0};
+    int done = 0, now;
+
+    if (wake < 0 || requeue < 0)
+        return -EINVAL;
+    lock_both(from, to);
+    if (expected) {
+        uint32_t value;
+        int error = user_load32((const uint32_t *)from_address, &value);
+        if (error || value != *expected) {
+            unlock_both(from, to);
+            return error ? error : -EAGAIN;
+        }
+    }
+    /* More than a batch to wake: the rest is woken after the others have moved, which nobody can tell. */
+    now = pick(from, from_address, wake, ~0u, &batch);
+    int rest = now == WAKE_BATCH ? wake - now : 0;
+    done = now;
+    if (!rest && from_address != to_address)
+        done += move(from, from_address, to, to_address, requeue);
+    unlock_both(from, to);
+    wake_batch(&batch);
+    if (rest) {
+        long more = futex_requeue(from_address, to_address, rest, requeue, NULL);
+        return more < 0 ? more : done + more;
+    }
+    return done;
+}
+
+/* ---- FUTEX_WAKE_OP ------------------------------------------------------------------------------------------------- */
+static int32_t sign_extend12(uint32_t x)
+{
+    return (int32_t)(x << 20) >> 20;
+}
+
+/* The new value of the second word. False: no such operation. */
+static bool apply(uint32_t encoded, uint32_t old, uint32_t *new)
+{
+    uint32_t arg = (uint32_t)sign_extend12((encoded & 0x00fff000) >> 12);
+
+    if (encoded & ((uint32_t)FUTEX_OP_OPARG_SHIFT << 28))
+        arg = 1u << (arg & 31);
+    switch ((encoded >> 28) & 7) {
+    case FUTEX_OP_SET:
+        *new = arg;
+        return true;
+    case FUTEX_OP_ADD:
+        *new = old + arg;
+        return true;
+    case FUTEX_OP_OR:
+        *new = old | arg;
+        return true;
+    case FUTEX_OP_ANDN:
+        *new = old & ~arg;
+        return true;
+    case FUTEX_OP_XOR:
+        *new = old ^ arg;
+        return true;
+    default:
+        return false;
     }
 }
 
-static long futex_wake_op(uint64_t address, uint32_t wake, uint64_t address2, uint32_t wake2, uint32_t encoded)
+/* 0 or 1, -ENOSYS: no such comparison. */
+static int compare(uint32_t encoded, uint32_t old)
 {
-    uint32_t old;
+    int32_t a = (int32_t)old, b = sign_extend12(encoded & 0xfff);
 
-    if ((encoded >> 28 & 7) > FUTEX_OP_XOR || (encoded >> 24 & 15) > FUTEX_OP_CMP_GE)
+    switch ((encoded >> 24) & 0xf) {
+    case FUTEX_OP_CMP_EQ:
+        return a == b;
+    case FUTEX_OP_CMP_NE:
+        return a != b;
+    case FUTEX_OP_CMP_LT:
+        return a < b;
+    case FUTEX_OP_CMP_GE:
+        return a >= b;
+    case FUTEX_OP_CMP_LE:
+        return a <= b;
+    case FUTEX_OP_CMP_GT:
+        return a > b;
+    default:
         return -ENOSYS;
-    lock(&futex_lock);
-    long status = apply_op((uint32_t *)address2, encoded, &old);
-    if (!status) {
-        status = wake_and_move(address, wake, FUTEX_ANY, 0, 0);
-        if (compare(encoded, old))
-            status += wake_and_move(address2, wake2, FUTEX_ANY, 0, 0);
     }
-    unlock(&futex_lock);
-    return status;
 }
 
-static long futex_requeue(uint64_t address, uint32_t wake, uint64_t address2, uint32_t move, bool check, uint32_t expected)
+/* Changes the second word. Its old value passes the comparison: 1, 0, or -errno. */
+static int modify(uint64_t address, uint32_t encoded)
+{
+    uint32_t old, new;
+
+    if (user_load32((const uint32_t *)address, &old))
+        return -EFAULT;
+    for (;;) {
+        uint32_t seen = old;
+        if (!apply(encoded, old, &new))
+            return -ENOSYS;
+        if (user_cmpxchg32((uint32_t *)address, &seen, new))
+            return -EFAULT;
+        if (seen == old)
+            return compare(encoded, old);
+        old = seen;
+    }
+}
+
+static long futex_wake_op(uint64_t address1, uint64_t address2, int n1, int n2, uint32_t encoded)
+{
+    struct bucket *b1 = bucket_of(address1), *b2 = bucket_of(address2);
+
+    lock_both(b1, b2);
+    int passes = modify(address2, encoded);
+    unlock_both(b1, b2);
+    if (passes < 0)
+        return passes;
+    int woken = futex_wake(address1, n1, ~0u);
+    return passes ? woken + futex_wake(address2, n2, ~0u) : woken;
+}
+
+/* ---- the system call ------------------------------------------------------------------------------------------------ */
+static long do_wait(uint64_t address, int op, uint32_t value, const void *timeout, uint32_t bitset)
+{
+    bool absolute = (op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;
+    int clock = absolute && (op & FUTEX_CLOCK_REALTIME) ? CLOCK_REALTIME : CLOCK_MONOTONIC;
+    struct wait wait;
+
+    if (!bitset)
+        return -EINVAL;
+    int error = wait_from_user(&wait, timeout, clock, absolute);
+    if (error)
+        return error;
+    if (current_thread()->restart_deadline)
+        wait.deadline = current_thread()->restart_deadline;
+    return futex_wait(address, value, bitset, &wait);
+}
+
+/* Waking needs no access to the word, but one that is not there is an error if it could be shared with others. */
+static bool checked_only_if_shared(uint64_t address, int op)
 {
     uint32_t value;
-    long status = 0;
-
-    if ((int)wake < 0 || (int)move < 0)
-        return -EINVAL;
-    lock(&futex_lock);
-    if (check) {
-        status = user_load32((const uint32_t *)address, &value);
-        if (!status && value != expected)
-            status = -EAGAIN;
-    }
-    if (!status)
-        status = wake_and_move(address, wake, FUTEX_ANY, address2, move);
-    unlock(&futex_lock);
-    return status;
+    return !(op & FUTEX_PRIVATE_FLAG) && user_load32((const uint32_t *)address, &value);
 }
 
-/* The timeout argument as a deadline: relative for WAIT, absolute for the others. */
-static long read_deadline(const void *user, bool absolute, int clock, int64_t *deadline)
+static int at_least_one(int n)
 {
-    struct { int64_t sec, nsec; } ts;
-
-    *deadline = -1;
-    if (!user)
-        return 0;
-    if (copy_from_user(&ts, user, sizeof(ts)))
-        return -EFAULT;
-    if (ts.sec < 0 || ts.nsec < 0 || ts.nsec >= NS)
-        return -EINVAL;
-    int64_t ns = ts.sec > INT64_MAX / NS / 4 ? INT64_MAX / 4 : ts.sec * NS + ts.nsec;
-    *deadline = absolute ? ns : time_now(clock) + ns;
-    return 0;
+    return n < 1 ? 1 : n; /* Linux wakes before it counts */
 }
 
 long sys_futex(SYSCALL_ARGS)
 {
     uint64_t address = (uint64_t)a0, address2 = (uint64_t)a4;
-    int op = (int)a1 & FUTEX_CMD_MASK;
-    int clock = (int)a1 & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC;
-    int64_t deadline;
-    long status;
+    int op = (int)a1, command = op & FUTEX_CMD_MASK;
+    uint32_t value = (uint32_t)a2, value3 = (uint32_t)a5;
+    bool two = command == FUTEX_REQUEUE || command == FUTEX_CMP_REQUEUE || command == FUTEX_WAKE_OP;
 
-    if (address & 3)
+    if ((op & FUTEX_CLOCK_REALTIME) && command != FUTEX_WAIT_BITSET)
+        return -ENOSYS;
+    if (command == FUTEX_WAKE_BITSET && !value3)
         return -EINVAL;
-    if (!user_range_ok((void *)address, 4))
-        return -EFAULT;
-    switch (op) {
+    if ((address & 3) || (two && (address2 & 3)))
+        return -EINVAL;
+    switch (command) {
     case FUTEX_WAIT:
+        return do_wait(address, op, value, (const void *)a3, FUTEX_BITSET_MATCH_ANY);
     case FUTEX_WAIT_BITSET:
-        status = read_deadline((void *)a3, op == FUTEX_WAIT_BITSET, clock, &deadline);
-        return status ? status : futex_wait(address, (uint32_t)a2, op == FUTEX_WAIT ? FUTEX_ANY : (uint32_t)a5, clock, deadline);
+        return do_wait(address, op, value, (const void *)a3, value3);
     case FUTEX_WAKE:
-        return futex_wake(address, (uint32_t)a2, FUTEX_ANY);
+        value3 = FUTEX_BITSET_MATCH_ANY;
+        __attribute__((fallthrough));
     case FUTEX_WAKE_BITSET:
-        return (uint32_t)a5 ? futex_wake(address, (uint32_t)a2, (uint32_t)a5) : -EINVAL;
+        return checked_only_if_shared(address, op) ? -EFAULT : futex_wake(address, at_least_one((int)value), value3);
     case FUTEX_REQUEUE:
+        return futex_requeue(address, address2, (int)value, (int)a3, NULL);
     case FUTEX_CMP_REQUEUE:
-        if (address2 & 3)
-            return -EINVAL;
-        return futex_requeue(address, (uint32_t)a2, address2, (uint32_t)a3, op == FUTEX_CMP_REQUEUE, (uint32_t)a5);
+        return futex_requeue(address, address2, (int)value, (int)a3, &value3);
     case FUTEX_WAKE_OP:
-        if (address2 & 3)
-            return -EINVAL;
-        return futex_wake_op(address, (uint32_t)a2, address2, (uint32_t)a3, (uint32_t)a5);
+        return futex_wake_op(address, address2, at_least_one((int)value), at_least_one((int)a3), value3);
     default:
-        log_line(VIGIL_LOG_DEBUG, "futex operation %d is not implemented: ENOSYS", op);
+        log_line(VIGIL_LOG_DEBUG, "futex: operation %d is not supported: ENOSYS", command);
         return -ENOSYS;
     }
 }
