@@ -1,62 +1,190 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside fs/: open files, the descriptor table, paths. The host keeps the files; what it answers is checked where it
- * enters. */
+ * Inside fs/: descriptors -> open files -> what is behind them. A descriptor table entry and everyone who works with a
+ * file holds a reference. Lock order: descriptor table, then an object's own lock; neither is held across an OCALL. */
 #ifndef VIGIL_FS_H
 #define VIGIL_FS_H
 
 #include "libos/libos.h"
 
+#include <asm/stat.h>
 #include <asm/unistd_64.h>
 #include <linux/fcntl.h>
+#include <linux/fs.h>
+#include <linux/stat.h>
 
-#define PATH_LIMIT 4096
+/* <linux/stat.h> keeps these to itself where there is a C library (unit tests). */
+#ifndef S_IFMT
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
+#define S_IFLNK 0120000
+#define S_IFREG 0100000
+#define S_IFBLK 0060000
+#define S_IFDIR 0040000
+#define S_IFCHR 0020000
+#define S_IFIFO 0010000
+#endif
 
-/* st_mode; <linux/stat.h> hides them from programs that have a C library. */
-#define MODE_TYPE 0170000u
-#define MODE_REGULAR 0100000u
-#define MODE_DIRECTORY 0040000u
+#define PATH_SIZE 4096              /* Linux's PATH_MAX, NUL included */
+#define IO_MAX 0x7ffff000ull        /* the most one read or write moves (Linux) */
+#define IO_CHUNK (256u << 10)       /* of it through bounce memory at a time */
+#define IO_VECTORS 1024
 
-struct file {
-    uint32_t refs;
-    int host_fd;
-    uint32_t flags;        /* O_* it was opened with */
-    bool regular;          /* reads and writes are carried on until complete */
-    bool random;           /* reads come from the processor, not from the host */
-    char *path;            /* inside, normalised; NULL for pipes and the like */
+/* ---- host.c: calls whose answers are checked --------------------------------------------------------------------- */
+/* 0 .. max, or an errno; anything else the host says becomes -EIO, with a line in the log. */
+long host_result(long nr, long untrusted_result, long max);
+long host_call(long nr, long max, long a0, long a1, long a2, long a3, long a4);
+/* Blocks. -ERESTARTSYS when a signal is to be delivered first. */
+long host_call_blocking(long nr, long max, long a0, long a1, long a2, long a3, long a4);
+/* A structure on its way to or from the host, in bounce memory. NULL: none left. */
+void *host_put(const void *data, size_t n);
+
+/* ---- io.c: where the bytes of one read or write are --------------------------------------------------------------- */
+struct piece { uint64_t base, length; };             /* laid out as struct iovec */
+enum io_side { IO_RUNTIME, IO_UNTRUSTED };           /* the other side of a copy */
+struct io {
+    struct piece *piece, inline_piece[8];
+    uint32_t pieces;
+    bool runtime;                                    /* runtime memory, not the application's */
+    uint64_t left;
+};
+int io_user(struct io *io, uint64_t base, uint64_t length);
+int io_user_vector(struct io *io, uint64_t vector, uint64_t count);
+void io_runtime(struct io *io, void *base, uint64_t length);
+void io_free(struct io *io);
+/* Move up to n bytes and advance. How many, or -EFAULT if the first byte cannot be reached. */
+long io_put(struct io *io, const void *from, size_t n, enum io_side side);
+long io_get(struct io *io, void *to, size_t n, enum io_side side);
+long io_clear(struct io *io, size_t n);
+
+/* ---- wait.c: waiting for something inside the enclave ------------------------------------------------------------- */
+/* A waiter lives on its thread's stack, in one or more queues. Objects change under their lock and then wake. */
+struct waiter {
+    struct waiter *next;
+    struct wait_queue *queue;
+    uint32_t slot;
+    bool in_host;                                    /* it may wait in the host (poll): kick, not only unpark */
+};
+struct wait_queue { lock_t lock; struct waiter *first; };
+void wait_add(struct wait_queue *queue, struct waiter *waiter, bool in_host);
+void wait_remove(struct waiter *waiter);
+void wait_wake(struct wait_queue *queue);
+
+/* ---- file.c, table.c ---------------------------------------------------------------------------------------------- */
+struct file_ops {
+    /* offset < 0: at the file's own position, which moves. The caller has checked the access mode. */
+    long (*read)(struct file *file, struct io *io, int64_t offset);
+    long (*write)(struct file *file, struct io *io, int64_t offset);
+    long (*seek)(struct file *file, int64_t offset, int whence);
+    long (*stat)(struct file *file, struct stat *stat);
+    /* Whole linux_dirent64 records into buf, as many as fit; 0 at the end. */
+    long (*list)(struct file *file, void *buf, size_t n);
+    long (*ioctl)(struct file *file, uint32_t request, uint64_t arg);
+    /* poll bits that hold now, and what is woken when they change. NULL: the host's poll knows. */
+    uint32_t (*ready)(struct file *file);
+    struct wait_queue *(*queue)(struct file *file);
+    void (*release)(struct file *file);
 };
 
-/* ---- file.c ---- */
-struct file *file_new(int host_fd, uint32_t flags, const char *path);
+struct file {
+    const struct file_ops *ops;
+    uint32_t refs;
+    uint32_t flags;                                  /* O_*: access mode and status; changed atomically */
+    uint32_t type;                                   /* S_IFMT bits, 0: not asked yet */
+    int host_fd;                                     /* -1: nothing on the host */
+    char *path;                                      /* inside, owned; NULL: it has none */
+    void *object;                                    /* what is behind it when it is inside */
+    lock_t position_lock;
+    int64_t position;                                /* of files that are inside */
+};
+
+/* A new file with one reference; NULL: no memory. path may be NULL. */
+struct file *file_new(const struct file_ops *ops, uint32_t flags, const char *path);
 struct file *file_get(struct file *file);
-struct file *file_from_fd(int fd);        /* referenced, or NULL */
-int fd_install(struct file *file, int lowest, bool cloexec); /* takes the reference; number or -errno (file is put) */
-/* Opens a host file for the current policy; -errno or a file. flags as open(2). */
-long file_open_path(const char *inside, const char *host, int flags, int mode, struct file **out);
+bool file_can_read(const struct file *file);
+bool file_can_write(const struct file *file);
+bool file_nonblocking(const struct file *file);
+/* S_IFMT bits, asking the host if need be; 0 if it does not say. */
+uint32_t file_type(struct file *file);
+long file_stat(struct file *file, struct stat *stat);
 
-/* ---- path.c ---- */
-struct path { char *inside, *host; };     /* one allocation, freed by path_put */
-/* From a path of the program, relative to dirfd. empty_ok: "" names dirfd itself (AT_EMPTY_PATH). */
-long path_get(struct path *path, int dirfd, const void *user_path, bool empty_ok);
-long path_resolve(struct path *path, const char *base, const char *relative);
-void path_put(struct path *path);
-/* -EACCES, with a line naming the manifest key, unless the manifest lets the program use this file. */
-int path_policy(const struct path *path);
-/* Puts the host path into bounce memory; NULL if there is no room. */
-void *path_bounce(const struct path *path);
-int fs_set_cwd(const char *inside);
+struct file *file_from_fd(int fd);                   /* with a reference, or NULL */
+/* Lowest free descriptor from min on. Takes over the reference, also when it fails. */
+long fd_install(struct file *file, uint32_t min, bool cloexec);
+long fd_install_at(struct file *file, uint32_t fd, bool cloexec); /* closes what is there */
+struct file *fd_take(uint32_t fd);                   /* out of the table, with its reference */
+long fd_cloexec(uint32_t fd, int set);               /* set < 0: asks */
+uint32_t fd_table_size(void);
 
-/* ---- io.c ---- */
-/* An OCALL that may block, restarted as long as nothing is to be delivered. */
-long host_blocking(long nr, long a0, long a1, long a2, long a3, long a4, long a5);
-/* Forces a result into [-4095, most]. */
-long checked(long untrusted_result, long most);
-long file_read(struct file *file, void *user, size_t n, int64_t offset /* -1: the file's own */);
-long file_write(struct file *file, const void *user, size_t n, int64_t offset);
+/* ---- hostfile.c ---------------------------------------------------------------------------------------------------- */
+extern const struct file_ops host_file_ops;
+/* Takes over the host's descriptor. */
+struct file *host_file_new(int host_fd, uint32_t flags, const char *path);
+void host_close(int host_fd);
+void signal_broken_pipe(void);
 
-static inline bool is_error(long untrusted_result)
-{
-    return untrusted_result < 0;
-}
+/* ---- pipe.c: the capacity of a pipe, asked or set ---------------------------------------------------------------- */
+long pipe_size(struct file *file, bool set, uint64_t wanted);
+
+/* ---- path.c -------------------------------------------------------------------------------------------------------- */
+struct path {
+    char inside[PATH_SIZE];     /* absolute, without "." and ".." */
+    bool raw;                   /* host has the ".." that inside has not: the host's whole tree is ours, and links of it
+                                 * make the difference. Then host is also what the program calls it */
+    char host[PATH_SIZE];       /* what the host is given */
+    uint32_t special;           /* special.h */
+    int number;                 /* descriptor of SPECIAL_FD */
+    bool host_root;             /* in the root mount */
+    bool at_mount;              /* is a mount point's name */
+    bool above_mount;           /* a mount point lies below: exists even if the host has no such directory */
+    bool directory;             /* ended in '/' */
+};
+#define PATH_NOFOLLOW 1u        /* the last component is not followed if it is a link */
+#define PATH_EMPTY_OK 2u        /* AT_EMPTY_PATH: "" names the descriptor itself: *out is NULL */
+int paths_init(void);
+long path_from_user(struct path **out, int dirfd, long user_path, uint32_t flags);
+long path_from_string(struct path **out, int dirfd, const char *string, uint32_t flags);
+/* A path object for a name already known inside. */
+long path_again(struct path *path, const char *inside);
+void path_free(struct path *path);
+const char *path_name(const struct path *path);      /* to remember: a name inside that means the same later */
+const void *path_to_host(const struct path *path);   /* in bounce memory; NULL: none left */
+long path_set_cwd(const char *inside);
+void path_get_cwd(char out[PATH_SIZE]);
+/* Lexically: no "." and no "..", single slashes. For relative names too. False: does not fit. */
+bool path_whole_host(void);                           /* every name is the host's own */
+bool path_tidy(char *out, size_t size, const char *base, const char *name); /* keeps ".." */
+bool path_normalise(char *out, size_t size, const char *base, const char *name);
+/* The names of mount points directly below a directory, by number; false: no more. */
+bool path_mount_below(const char *directory, uint32_t number, char name[256]);
+
+/* ---- policy.c ------------------------------------------------------------------------------------------------------ */
+int policy_init(void);
+/* 0 or -EACCES (said in the log). For opening a file and for changing what is under a name. */
+int policy_check(const struct path *path);
+bool policy_allows(const struct path *path);         /* the same without a word */
+bool policy_strict(void);
+
+/* ---- open.c, stat.c, special.c, directory.c ------------------------------------------------------------------------ */
+struct file *open_path(const struct path *path, int flags, int mode, int *error);
+long stat_path(const struct path *path, struct stat *stat, bool follow);
+/* Asks the host about an open descriptor, or (untrusted_path not NULL) a name. */
+long stat_host(int host_fd, const void *untrusted_path, int at_flags, struct stat *stat);
+uint32_t host_uid(uint32_t inside);
+uint32_t host_gid(uint32_t inside);
+
+enum { SPECIAL_NONE, SPECIAL_DEVICE, SPECIAL_LINK, SPECIAL_FD, SPECIAL_FD_DIRECTORY, SPECIAL_TTY };
+/* Fills path->special. Returns true if the name is a link to follow: target gets where to. */
+bool special_find(struct path *path, uint32_t flags, char target[PATH_SIZE]);
+struct file *special_open(const struct path *path, int flags, int *error);
+long special_stat(const struct path *path, struct stat *stat);
+/* What the host calls the file behind a descriptor of its own; with a NUL. Its length or -errno. */
+long host_fd_name(int host_fd, char target[PATH_SIZE]);
+long special_readlink(const struct path *path, char target[PATH_SIZE]);
+void synthetic_stat(struct stat *stat, uint32_t mode, uint64_t ino);
+struct file *synthetic_directory(const struct path *path, int flags);
+void synthetic_directory_stat(struct stat *stat);
+/* Appends one linux_dirent64; false: no room. */
+bool dirent_add(void *buf, size_t size, size_t *used, uint64_t ino, int64_t offset, uint8_t type, const char *name);
 
 #endif

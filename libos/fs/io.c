@@ -1,291 +1,140 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Reading and writing. Data passes through the bounce memory once: host -> bounce -> application. */
+ * The memory of one read or write: pieces of application memory, or one of the runtime's. */
 #include "libos/fs/fs.h"
 
-#include <linux/signal.h>
-#include <linux/stat.h>
-#include <linux/uio.h>
-
-#define MAX_IOV 1024
-#define MAX_COUNT 0x7ffff000ul
-#define CHUNK (512u << 10)
-
-long checked(long untrusted_result, long most)
+static void add_piece(struct io *io, uint64_t base, uint64_t length)
 {
-    if (untrusted_result < -4095 || untrusted_result > most)
-        return -EIO;
-    return untrusted_result;
+    if (length > IO_MAX - io->left)
+        length = IO_MAX - io->left;
+    io->piece[io->pieces++] = (struct piece){base, length};
+    io->left += length;
 }
 
-long host_blocking(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
+int io_user(struct io *io, uint64_t base, uint64_t length)
 {
-    for (;;) {
-        long untrusted_result = ocall_syscall_intr(nr, a0, a1, a2, a3, a4, a5);
-        if (untrusted_result != -EINTR)
-            return untrusted_result;
-        int status = interrupted();
-        if (status)
-            return status;
-    }
-}
-
-static long raise_sigpipe(long result)
-{
-    if (result == -EPIPE)
-        signal_send(current_thread(), SIGPIPE, SI_USER, process_pid());
-    return result;
-}
-
-static long one_read(struct file *file, void *untrusted, size_t n, int64_t offset)
-{
-    if (offset >= 0)
-        return checked(host_blocking(__NR_pread64, file->host_fd, (long)untrusted, (long)n, offset, 0, 0), (long)n);
-    return checked(host_blocking(__NR_read, file->host_fd, (long)untrusted, (long)n, 0, 0, 0), (long)n);
-}
-
-static long read_random(void *user, size_t n)
-{
-    uint8_t buf[256];
-
-    for (size_t done = 0; done < n;) {
-        size_t part = n - done < sizeof(buf) ? n - done : sizeof(buf);
-        if (random_bytes(buf, part))
-            return -EIO;
-        if (copy_to_user((char *)user + done, buf, part))
-            return -EFAULT;
-        done += part;
-    }
-    return (long)n;
-}
-
-long file_read(struct file *file, void *user, size_t n, int64_t offset)
-{
-    size_t done = 0, mark = bounce_mark();
-    long result;
-
-    if (n > MAX_COUNT)
-        n = MAX_COUNT;
-    if (!user_range_ok(user, n))
-        return -EFAULT;
-    if (file->random)
-        return read_random(user, n);
-    void *untrusted = bounce_alloc(n < CHUNK ? n : CHUNK);
-    if (!untrusted)
-        return -ENOMEM;
-    do {
-        size_t part = n - done < CHUNK ? n - done : CHUNK;
-        result = one_read(file, untrusted, part, offset < 0 ? -1 : offset + (int64_t)done);
-        if (result > 0 && copy_untrusted_to_user((char *)user + done, untrusted, (size_t)result))
-            result = -EFAULT;
-        if (result > 0)
-            done += (size_t)result;
-    } while (result > 0 && done < n && file->regular);
-    bounce_release(mark);
-    return done ? (long)done : result;
-}
-
-static long one_write(struct file *file, void *untrusted, size_t n, int64_t offset)
-{
-    if (offset >= 0)
-        return checked(host_blocking(__NR_pwrite64, file->host_fd, (long)untrusted, (long)n, offset, 0, 0), (long)n);
-    return checked(host_blocking(__NR_write, file->host_fd, (long)untrusted, (long)n, 0, 0, 0), (long)n);
-}
-
-long file_write(struct file *file, const void *user, size_t n, int64_t offset)
-{
-    size_t done = 0, mark = bounce_mark();
-    long result;
-
-    if (n > MAX_COUNT)
-        n = MAX_COUNT;
-    if (!user_range_ok(user, n))
-        return -EFAULT;
-    void *untrusted = bounce_alloc(n < CHUNK ? n : CHUNK);
-    if (!untrusted)
-        return -ENOMEM;
-    do {
-        size_t part = n - done < CHUNK ? n - done : CHUNK;
-        if (copy_user_to_untrusted(untrusted, (const char *)user + done, part)) {
-            result = -EFAULT;
-            break;
-        }
-        result = one_write(file, untrusted, part, offset < 0 ? -1 : offset + (int64_t)done);
-        if (result > 0)
-            done += (size_t)result;
-        if (result < (long)part)
-            break;
-    } while (done < n);
-    bounce_release(mark);
-    return done ? (long)done : raise_sigpipe(result);
-}
-
-/* For the ELF loader and mmap of files: into runtime or application memory, at most what the bounce memory takes. */
-long file_pread(struct file *file, void *buf, size_t n, uint64_t offset)
-{
-    size_t mark = bounce_mark(), part = n < CHUNK ? n : CHUNK;
-    void *untrusted = bounce_alloc(part);
-
-    if (!untrusted)
-        return -ENOMEM;
-    long result = one_read(file, untrusted, part, (int64_t)offset);
-    if (result > 0 && user_range_ok(buf, (size_t)result)) {
-        if (copy_untrusted_to_user(buf, untrusted, (size_t)result))
-            result = -EFAULT;
-    } else if (result > 0) {
-        untrusted_read(buf, untrusted, (size_t)result);
-    }
-    bounce_release(mark);
-    return result;
-}
-
-typedef long transfer(struct file *file, void *user, size_t n, int64_t offset);
-
-static long write_transfer(struct file *file, void *user, size_t n, int64_t offset)
-{
-    return file_write(file, user, n, offset);
-}
-
-static long simple(long fd, transfer *move, long user, long n, int64_t offset, bool positioned)
-{
-    struct file *file = file_from_fd((int)fd);
-    if (!file)
-        return -EBADF;
-    long result = positioned && offset < 0 ? -EINVAL : move(file, (void *)user, (size_t)n, positioned ? offset : -1);
-    file_put(file);
-    return result;
-}
-
-long sys_read(SYSCALL_ARGS)
-{
-    return simple(a0, file_read, a1, a2, -1, false);
-}
-
-long sys_write(SYSCALL_ARGS)
-{
-    return simple(a0, write_transfer, a1, a2, -1, false);
-}
-
-long sys_pread64(SYSCALL_ARGS)
-{
-    return simple(a0, file_read, a1, a2, a3, true);
-}
-
-long sys_pwrite64(SYSCALL_ARGS)
-{
-    return simple(a0, write_transfer, a1, a2, a3, true);
-}
-
-/* One host call for the whole vector when it fits: writes to pipes and terminals stay in one piece. */
-static long write_gathered(struct file *file, const struct iovec *iov, long count, size_t total)
-{
-    size_t mark = bounce_mark(), at = 0;
-    char *untrusted = bounce_alloc(total);
-
-    if (!untrusted)
-        return -ENOMEM;
-    for (long i = 0; i < count; i++) {
-        if (copy_user_to_untrusted(untrusted + at, iov[i].iov_base, iov[i].iov_len))
-            return -EFAULT;
-        at += iov[i].iov_len;
-    }
-    long result = one_write(file, untrusted, total, -1);
-    bounce_release(mark);
-    return raise_sigpipe(result);
-}
-
-static long each_buffer(struct file *file, transfer *move, const struct iovec *iov, long count, int64_t offset)
-{
-    long done = 0;
-    for (long i = 0; i < count; i++) {
-        if (!iov[i].iov_len)
-            continue;
-        long result = move(file, iov[i].iov_base, iov[i].iov_len, offset < 0 ? -1 : offset + done);
-        if (result < 0)
-            return done ? done : result;
-        done += result;
-        if ((size_t)result < iov[i].iov_len)
-            break;
-    }
-    return done;
-}
-
-static long vector(long fd, transfer *move, const void *user_iov, long count, int64_t offset)
-{
-    struct iovec *iov;
-    size_t total = 0;
-    struct file *file;
-    long result = 0;
-
-    if (count < 0 || count > MAX_IOV)
+    *io = (struct io){.piece = io->inline_piece};
+    if ((int64_t)length < 0)
         return -EINVAL;
-    iov = kmalloc(((size_t)count + 1) * sizeof(*iov));
-    if (!iov)
-        return -ENOMEM;
-    if (copy_from_user(iov, user_iov, (size_t)count * sizeof(*iov)))
-        result = -EFAULT;
-    for (long i = 0; i < count && !result; i++) {
-        if (iov[i].iov_len > MAX_COUNT || total + iov[i].iov_len > MAX_COUNT)
-            result = -EINVAL;
-        total += iov[i].iov_len;
+    if (length > IO_MAX)
+        length = IO_MAX;
+    if (length && !user_range_ok((void *)base, length))
+        return -EFAULT;
+    add_piece(io, base, length);
+    return 0;
+}
+
+void io_runtime(struct io *io, void *base, uint64_t length)
+{
+    *io = (struct io){.piece = io->inline_piece, .runtime = true};
+    add_piece(io, (uint64_t)base, length);
+}
+
+/* Checks what the application gave; the copy is already inside. */
+static int check_pieces(struct piece *piece, uint32_t n)
+{
+    uint64_t total = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        if ((int64_t)piece[i].length < 0 || piece[i].length > INT64_MAX - total)
+            return -EINVAL;
+        total += piece[i].length;
     }
-    file = result ? NULL : file_from_fd((int)fd);
-    if (!result && !file)
-        result = -EBADF;
-    if (!result) {
-        if (move == write_transfer && offset < 0 && total && total <= CHUNK)
-            result = write_gathered(file, iov, count, total);
+    for (uint32_t i = 0; i < n; i++)
+        if (piece[i].length && !user_range_ok((void *)piece[i].base, piece[i].length))
+            return -EFAULT;
+    return 0;
+}
+
+int io_user_vector(struct io *io, uint64_t vector, uint64_t count)
+{
+    size_t size = count * sizeof(struct piece);
+    int error;
+
+    *io = (struct io){.piece = io->inline_piece};
+    if (count > IO_VECTORS)
+        return -EINVAL;
+    if (size > sizeof(io->inline_piece)) {
+        io->piece = kmalloc(size);
+        if (!io->piece) {
+            io->piece = io->inline_piece;
+            return -ENOMEM;
+        }
+    }
+    error = size ? copy_from_user(io->piece, (void *)vector, size) : 0;
+    if (!error)
+        error = check_pieces(io->piece, (uint32_t)count);
+    if (error) {
+        io_free(io);
+        return error;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        add_piece(io, io->piece[i].base, io->piece[i].length);
+    return 0;
+}
+
+void io_free(struct io *io)
+{
+    if (io->piece != io->inline_piece)
+        kfree(io->piece);
+    io->piece = io->inline_piece;
+}
+
+enum direction { TO_IO, FROM_IO, CLEAR };
+
+static int copy_piece(const struct io *io, uint64_t base, char *other, size_t n, enum direction d, enum io_side side)
+{
+    void *mine = (void *)base;
+
+    if (io->runtime) {
+        if (d == CLEAR)
+            memset(mine, 0, n);
+        else if (side == IO_UNTRUSTED && d == TO_IO)
+            untrusted_read(mine, other, n);
+        else if (side == IO_UNTRUSTED)
+            untrusted_write(other, mine, n);
         else
-            result = each_buffer(file, move, iov, count, offset);
+            memcpy(d == TO_IO ? mine : other, d == TO_IO ? other : mine, n);
+        return 0;
     }
-    file_put(file);
-    kfree(iov);
-    return result;
+    if (d == CLEAR)
+        return clear_user(mine, n);
+    if (side == IO_UNTRUSTED)
+        return d == TO_IO ? copy_untrusted_to_user(mine, other, n) : copy_user_to_untrusted(other, mine, n);
+    return d == TO_IO ? copy_to_user(mine, other, n) : copy_from_user(other, mine, n);
 }
 
-long sys_readv(SYSCALL_ARGS)
+/* Pieces that are done have length 0. */
+static long move(struct io *io, char *other, size_t n, enum direction d, enum io_side side)
 {
-    return vector(a0, file_read, (void *)a1, a2, -1);
-}
+    size_t done = 0;
 
-long sys_writev(SYSCALL_ARGS)
-{
-    return vector(a0, write_transfer, (void *)a1, a2, -1);
-}
-
-long sys_preadv(SYSCALL_ARGS)
-{
-    return a3 < 0 ? -EINVAL : vector(a0, file_read, (void *)a1, a2, a3);
-}
-
-long sys_pwritev(SYSCALL_ARGS)
-{
-    return a3 < 0 ? -EINVAL : vector(a0, write_transfer, (void *)a1, a2, a3);
-}
-
-/* Two descriptors of the host: the data need not come in. */
-static long host_copy(long nr, long out, long in, void *user_offset, long n)
-{
-    struct file *to = file_from_fd((int)out), *from = file_from_fd((int)in);
-    void *untrusted = NULL;
-    long result = to && from ? 0 : -EBADF;
-
-    if (!result && user_offset) {
-        untrusted = bounce_alloc(8);
-        result = !untrusted ? -ENOMEM : copy_user_to_untrusted(untrusted, user_offset, 8);
+    for (uint32_t i = 0; i < io->pieces && done < n; i++) {
+        struct piece *p = &io->piece[i];
+        size_t now = p->length < n - done ? p->length : n - done;
+        if (!now)
+            continue;
+        if (copy_piece(io, p->base, other ? other + done : NULL, now, d, side))
+            return done ? (long)done : -EFAULT;
+        p->base += now;
+        p->length -= now;
+        io->left -= now;
+        done += now;
     }
-    if (!result && n > (long)MAX_COUNT)
-        n = (long)MAX_COUNT;
-    if (!result)
-        result = raise_sigpipe(checked(host_blocking(nr, to->host_fd, from->host_fd, (long)untrusted, n, 0, 0), n));
-    if (result >= 0 && untrusted && copy_untrusted_to_user(user_offset, untrusted, 8))
-        result = -EFAULT;
-    file_put(to);
-    file_put(from);
-    return result;
+    return (long)done;
 }
 
-long sys_sendfile(SYSCALL_ARGS)
+long io_put(struct io *io, const void *from, size_t n, enum io_side side)
 {
-    return host_copy(__NR_sendfile, a0, a1, (void *)a2, a3);
+    return move(io, (char *)from, n, TO_IO, side);
+}
+
+long io_get(struct io *io, void *to, size_t n, enum io_side side)
+{
+    return move(io, to, n, FROM_IO, side);
+}
+
+long io_clear(struct io *io, size_t n)
+{
+    return move(io, NULL, n, CLEAR, IO_RUNTIME);
 }

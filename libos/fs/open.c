@@ -1,133 +1,234 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Opening files. */
+ * Opening by name, and what the program may learn without opening: access, readlink. */
 #include "libos/fs/fs.h"
 
-#include <linux/stat.h>
 
-/* st_mode of a host descriptor, or 0. */
-static uint32_t host_mode(int host_fd)
+#define INT_LIMIT 0x7fffffff
+#define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC) /* not part of the file's state */
+#define OPEN_KNOWN \
+    (O_ACCMODE | OPEN_ONLY | O_APPEND | O_NONBLOCK | O_SYNC | FASYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
+     O_NOFOLLOW | O_NOATIME | O_PATH | __O_TMPFILE)
+
+/* With the strict policy a name that is not allowed may still be a directory to list, or absent (and is then absent,
+ * not forbidden: programs try many names). */
+static int may_open(const struct path *path, int *flags)
 {
-    uint32_t mode;
-    size_t mark = bounce_mark();
-    char *untrusted = bounce_alloc(144);
+    struct stat stat;
 
-    if (!untrusted || ocall_syscall(__NR_fstat, host_fd, (long)untrusted, 0, 0, 0, 0))
+    if (policy_allows(path))
         return 0;
-    untrusted_read(&mode, untrusted + 24, sizeof(mode));
+    if (!(*flags & (O_CREAT | __O_TMPFILE))) {
+        long status = stat_path(path, &stat, !(*flags & O_NOFOLLOW));
+        if (status)
+            return (int)status;
+        if ((stat.st_mode & S_IFMT) == S_IFDIR) {
+            *flags |= O_DIRECTORY;
+            return 0;
+        }
+    }
+    return policy_check(path);
+}
+
+static struct file *open_host(const struct path *path, int flags, int mode, int *error)
+{
+    size_t mark = bounce_mark();
+    const void *untrusted_path = path_to_host(path);
+
+    if (!untrusted_path) {
+        *error = -ENOMEM;
+        return NULL;
+    }
+    long fd = host_call_blocking(__NR_openat, INT_LIMIT, AT_FDCWD, (long)untrusted_path, flags | O_CLOEXEC, mode, 0);
     bounce_release(mark);
-    return mode;
+    if (fd == -ENOENT && path->above_mount && !(flags & O_CREAT)) {
+        struct file *file = synthetic_directory(path, flags & ~OPEN_ONLY);
+        *error = file ? 0 : -ENOMEM;
+        return file;
+    }
+    if (fd < 0) {
+        *error = (int)fd;
+        return NULL;
+    }
+    struct file *file = host_file_new((int)fd, (uint32_t)(flags & ~OPEN_ONLY) | O_LARGEFILE,
+                                      (flags & O_TMPFILE) == O_TMPFILE ? NULL : path_name(path));
+    *error = file ? 0 : -ENOMEM;
+    if (file && flags & O_DIRECTORY && (flags & O_TMPFILE) != O_TMPFILE)
+        file->type = S_IFDIR;
+    return file;
 }
 
-/* Files whose content the host must not choose, and aliases of what is ours. */
-static const char *alias(const char *inside)
+struct file *open_path(const struct path *path, int flags, int mode, int *error)
 {
-    if (!strcmp(inside, "/proc/self/exe"))
-        return process_exe();
-    return inside;
+    flags &= OPEN_KNOWN;
+    if (flags & O_PATH)
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    if (path->special)
+        return special_open(path, flags, error);
+    *error = may_open(path, &flags);
+    if (*error)
+        return NULL;
+    struct file *file = open_host(path, flags, mode, error);
+    if (file && !policy_strict())
+        policy_check(path); /* says what it let pass */
+    return file;
 }
 
-static int descriptor_alias(const char *inside)
+static long do_open(int dirfd, long user_path, int flags, int mode)
 {
-    static const struct { const char *path; int fd; } aliases[] = {
-        {"/dev/stdin", 0}, {"/dev/stdout", 1}, {"/dev/stderr", 2}};
-    const char *number = NULL;
+    bool nofollow = flags & O_NOFOLLOW || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+    struct path *path;
+    int error;
+    long status = path_from_user(&path, dirfd, user_path, nofollow ? PATH_NOFOLLOW : 0);
 
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(inside, aliases[i].path))
-            return aliases[i].fd;
-    if (!strncmp(inside, "/dev/fd/", 8))
-        number = inside + 8;
-    else if (!strncmp(inside, "/proc/self/fd/", 14))
-        number = inside + 14;
-    if (!number || !*number)
-        return -1;
-    int fd = 0;
-    for (; *number >= '0' && *number <= '9' && fd < 100000; number++)
-        fd = fd * 10 + *number - '0';
-    return *number ? -1 : fd;
-}
-
-static long open_host(const struct path *path, int flags, int mode, struct file **out)
-{
-    void *untrusted = path_bounce(path);
-
-    if (!untrusted)
-        return -ENAMETOOLONG;
-    int status = path_policy(path);
     if (status)
         return status;
-    long host = checked(host_blocking(__NR_openat, AT_FDCWD, (long)untrusted, flags | O_CLOEXEC, mode, 0, 0), 0x7fffffff);
-    if (host < 0)
-        return host;
-    struct file *file = file_new((int)host, (uint32_t)flags, path->inside);
-    if (!file) {
-        ocall_syscall(__NR_close, host, 0, 0, 0, 0, 0);
-        return -ENOMEM;
-    }
-    file->regular = (host_mode((int)host) & MODE_TYPE) == MODE_REGULAR;
-    file->random = !strcmp(path->inside, "/dev/urandom") || !strcmp(path->inside, "/dev/random");
-    *out = file;
-    return 0;
-}
-
-static long open_resolved(struct path *path, int flags, int mode, struct file **out)
-{
-    int fd = descriptor_alias(path->inside);
-    if (fd >= 0) {
-        *out = file_from_fd(fd);
-        return *out ? 0 : -ENOENT;
-    }
-    const char *real = alias(path->inside);
-    if (real == path->inside)
-        return open_host(path, flags, mode, out);
-    struct path other;
-    long status = path_resolve(&other, "/", real);
-    if (status)
-        return status;
-    status = open_host(&other, flags, mode, out);
-    path_put(&other);
-    return status;
-}
-
-struct file *file_open(const char *inside, int flags, int mode, int *error)
-{
-    struct file *file = NULL;
-    struct path path;
-
-    long status = path_resolve(&path, "/", inside);
-    if (!status) {
-        status = open_resolved(&path, flags, mode, &file);
-        path_put(&path);
-    }
-    *error = (int)status;
-    return status ? NULL : file;
-}
-
-static long open_at(int dirfd, const void *user_path, int flags, int mode)
-{
-    struct file *file;
-    struct path path;
-
-    long status = path_get(&path, dirfd, user_path, false);
-    if (status)
-        return status;
-    status = open_resolved(&path, flags, mode & 07777, &file);
-    path_put(&path);
-    return status ? status : fd_install(file, 0, flags & O_CLOEXEC);
+    struct file *file = open_path(path, flags, mode & 07777, &error);
+    path_free(path);
+    return file ? fd_install(file, 0, flags & O_CLOEXEC) : error;
 }
 
 long sys_open(SYSCALL_ARGS)
 {
-    return open_at(AT_FDCWD, (void *)a0, (int)a1, (int)a2);
+    return do_open(AT_FDCWD, a0, (int)a1, (int)a2);
 }
 
 long sys_openat(SYSCALL_ARGS)
 {
-    return open_at((int)a0, (void *)a1, (int)a2, (int)a3);
+    return do_open((int)a0, a1, (int)a2, (int)a3);
 }
 
 long sys_creat(SYSCALL_ARGS)
 {
-    return open_at(AT_FDCWD, (void *)a0, O_CREAT | O_WRONLY | O_TRUNC, (int)a1);
+    return do_open(AT_FDCWD, a0, O_CREAT | O_WRONLY | O_TRUNC, (int)a1);
+}
+
+/* ---- access -------------------------------------------------------------------------------------------------------- */
+/* What is inside grants by its mode bits; there is one user. */
+static long access_inside(const struct stat *stat, int mode)
+{
+    uint32_t granted = (stat->st_mode >> 6 | stat->st_mode >> 3 | stat->st_mode) & 7;
+    return (uint32_t)mode & ~granted ? -EACCES : 0;
+}
+
+static long access_path(const struct path *path, int mode, int flags)
+{
+    struct stat stat;
+    size_t mark = bounce_mark();
+
+    if (path->special) {
+        long status = special_stat(path, &stat);
+        return status ? status : access_inside(&stat, mode);
+    }
+    const void *untrusted_path = path_to_host(path);
+    if (!untrusted_path)
+        return -ENOMEM;
+    long status = flags ? host_call(__NR_faccessat2, 0, AT_FDCWD, (long)untrusted_path, mode, flags, 0)
+                        : host_call(__NR_faccessat, 0, AT_FDCWD, (long)untrusted_path, mode, 0, 0);
+    bounce_release(mark);
+    return status == -ENOENT && path->above_mount ? mode & 2 ? -EACCES : 0 : status;
+}
+
+static long access_fd(int fd, int mode)
+{
+    struct file *file = file_from_fd(fd);
+    struct stat stat;
+
+    if (!file)
+        return -EBADF;
+    long status = file_stat(file, &stat);
+    file_put(file);
+    return status ? status : access_inside(&stat, mode);
+}
+
+static long do_access(int dirfd, long user_path, int mode, int flags)
+{
+    struct path *path;
+    uint32_t path_flags = (flags & AT_SYMLINK_NOFOLLOW ? PATH_NOFOLLOW : 0) |
+                          (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0);
+
+    if (mode & ~7)
+        return -EINVAL;
+    long status = path_from_user(&path, dirfd, user_path, path_flags);
+    if (status)
+        return status;
+    if (!path)
+        return access_fd(dirfd, mode);
+    status = access_path(path, mode, flags & (AT_SYMLINK_NOFOLLOW | AT_EACCESS));
+    path_free(path);
+    return status;
+}
+
+long sys_access(SYSCALL_ARGS)
+{
+    return do_access(AT_FDCWD, a0, (int)a1, 0);
+}
+
+long sys_faccessat(SYSCALL_ARGS)
+{
+    return do_access((int)a0, a1, (int)a2, 0);
+}
+
+long sys_faccessat2(SYSCALL_ARGS)
+{
+    if (a3 & ~(long)(AT_SYMLINK_NOFOLLOW | AT_EACCESS | AT_EMPTY_PATH))
+        return -EINVAL;
+    return do_access((int)a0, a1, (int)a2, (int)a3);
+}
+
+/* ---- readlink ------------------------------------------------------------------------------------------------------- */
+static long readlink_host(const struct path *path, long user_buf, size_t size)
+{
+    const void *untrusted_path = path_to_host(path);
+    void *untrusted_target = bounce_alloc(size);
+
+    if (!untrusted_path || !untrusted_target)
+        return -ENOMEM;
+    long n = host_call(__NR_readlinkat, (long)size, AT_FDCWD, (long)untrusted_path, (long)untrusted_target, (long)size,
+                       0);
+    if (n == -ENOENT && path->above_mount)
+        return -EINVAL; /* a directory, not a link */
+    if (n > 0 && copy_untrusted_to_user((void *)user_buf, untrusted_target, (size_t)n))
+        return -EFAULT;
+    return n;
+}
+
+static long readlink_special(const struct path *path, long user_buf, size_t size)
+{
+    char *target = kmalloc(PATH_SIZE);
+
+    if (!target)
+        return -ENOMEM;
+    long n = special_readlink(path, target);
+    if (n > (long)size)
+        n = (long)size;
+    if (n > 0 && copy_to_user((void *)user_buf, target, (size_t)n))
+        n = -EFAULT;
+    kfree(target);
+    return n;
+}
+
+static long do_readlink(int dirfd, long user_path, long user_buf, int size)
+{
+    struct path *path;
+
+    if (size <= 0)
+        return -EINVAL;
+    long status = path_from_user(&path, dirfd, user_path, PATH_NOFOLLOW);
+    if (status)
+        return status;
+    size_t n = size < PATH_SIZE ? (size_t)size : PATH_SIZE;
+    status = path->special ? readlink_special(path, user_buf, n) : readlink_host(path, user_buf, n);
+    path_free(path);
+    return status;
+}
+
+long sys_readlink(SYSCALL_ARGS)
+{
+    return do_readlink(AT_FDCWD, a0, a1, (int)a2);
+}
+
+long sys_readlinkat(SYSCALL_ARGS)
+{
+    return do_readlink((int)a0, a1, a2, (int)a3);
 }

@@ -1,230 +1,427 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Paths: from what the program says to an inside path (absolute, normalised) and to the host's. Policy is decided here. */
+ * From names to places. A name is made absolute and normalised lexically, inside; the mount with the longest prefix
+ * says which host directory it lies in. So "a/.." is nothing even where a is a link of the host. */
 #include "libos/fs/fs.h"
 
-static lock_t cwd_lock;
-static char cwd[PATH_LIMIT] = "/";
-static uint32_t warned_about_files;
+#define LINKS_MAX 8
 
+struct mount { char *inside; size_t inside_length; char *host; size_t host_length; };
+static struct mount *mounts;   /* written once at the start */
+static uint32_t mount_count;
+
+static lock_t cwd_lock;
+static char cwd[PATH_SIZE] = "/";
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+/* One component more; "..": one less, unless it is to be kept. A relative name may begin with "..". */
+static bool append(char *out, size_t size, size_t *length, const char *part, size_t n, bool keep_parents)
+{
+    size_t at = *length;
+    bool parent = n == 2 && part[0] == '.' && part[1] == '.' && !keep_parents;
+
+    if (!n || (n == 1 && part[0] == '.'))
+        return true;
+    if (parent && at == 1 && out[0] == '/')
+        return true;
+    if (parent && at && !(at >= 2 && !memcmp(out + at - 2, "..", 2) && (at == 2 || out[at - 3] == '/'))) {
+        while (at && out[at - 1] != '/')
+            at--;
+        if (at > 1)
+            at--;
+        *length = at;
+        return true;
+    }
+    bool slash = at && out[at - 1] != '/';
+    if (at + slash + n >= size)
+        return false;
+    if (slash)
+        out[at++] = '/';
+    memcpy(out + at, part, n);
+    *length = at + n;
+    return true;
+}
+
+static bool append_all(char *out, size_t size, size_t *length, const char *name, bool keep_parents)
+{
+    while (*name) {
+        size_t n = 0;
+        while (name[n] && name[n] != '/')
+            n++;
+        if (!append(out, size, length, name, n, keep_parents))
+            return false;
+        name += n + (name[n] == '/');
+    }
+    return true;
+}
+
+static bool build(char *out, size_t size, const char *base, const char *name, bool keep_parents)
+{
+    size_t length = 0;
+    bool fits = true;
+
+    if (name[0] == '/' || base[0] == '/')
+        out[length++] = '/';
+    if (name[0] != '/')
+        fits = append_all(out, size, &length, base, keep_parents);
+    fits = fits && append_all(out, size, &length, name, keep_parents);
+    out[fits ? length : 0] = 0;
+    return fits;
+}
+
+bool path_normalise(char *out, size_t size, const char *base, const char *name)
+{
+    return build(out, size, base, name, false);
+}
+
+bool path_tidy(char *out, size_t size, const char *base, const char *name)
+{
+    return build(out, size, base, name, true);
+}
+
+static bool has_parents(const char *name)
+{
+    for (; *name; name++)
+        if (name[0] == '.' && name[1] == '.' && (name[2] == '/' || !name[2]))
+            return true;
+    return false;
+}
+
+/* Does the name say that it means a directory? */
+static bool says_directory(const char *name)
+{
+    size_t n = strlen(name);
+
+    while (n && name[n - 1] == '.' && n + 2 > strlen(name))
+        n--;
+    return n == 0 || name[n - 1] == '/';
+}
+
+/* ---- mounts ------------------------------------------------------------------------------------------------------ */
+static char *keep(const char *text)
+{
+    size_t n = strlen(text) + 1;
+    char *copy = kmalloc(n);
+
+    return copy ? memcpy(copy, text, n) : NULL;
+}
+
+static int add_mount(struct mount *m, const struct vigil_mount *from, char *scratch)
+{
+    const char *inside = config_string(from->path), *host = config_string(from->host);
+
+    if (!inside || !host || !path_normalise(scratch, PATH_SIZE, "/", inside)) {
+        log_line(VIGIL_LOG_ERROR, "fs.mounts: a mount's path or uri is missing or too long");
+        return -EINVAL;
+    }
+    m->inside = keep(scratch);
+    m->host = keep(host);
+    if (!m->inside || !m->host)
+        return -ENOMEM;
+    m->inside_length = strlen(m->inside);
+    m->host_length = strlen(m->host);
+    while (m->host_length > 1 && m->host[m->host_length - 1] == '/')
+        m->host[--m->host_length] = 0;
+    return 0;
+}
+
+/* path == mount point or below it? The root's inside is "/". */
+static bool covers(const struct mount *m, const char *path)
+{
+    if (m->inside_length == 1)
+        return true;
+    return !strncmp(path, m->inside, m->inside_length) &&
+           (!path[m->inside_length] || path[m->inside_length] == '/');
+}
+
+static const struct mount *mount_of(const char *path)
+{
+    const struct mount *best = NULL;
+
+    for (uint32_t i = 0; i < mount_count; i++)
+        if (covers(&mounts[i], path) && (!best || mounts[i].inside_length >= best->inside_length))
+            best = &mounts[i];
+    return best;
+}
+
+/* The part of a mount point behind directory, or NULL if it does not lie below. */
+static const char *behind(const struct mount *m, const char *directory)
+{
+    size_t n = strlen(directory);
+
+    if (n == 1)
+        return m->inside_length > 1 ? m->inside + 1 : NULL;
+    return m->inside_length > n && !strncmp(m->inside, directory, n) && m->inside[n] == '/' ? m->inside + n + 1 : NULL;
+}
+
+/* Does an earlier mount give the same name? */
+static bool seen_before(uint32_t i, const char *directory, const char *name, size_t n)
+{
+    for (uint32_t k = 0; k < i; k++) {
+        const char *other = behind(&mounts[k], directory);
+        if (other && !strncmp(other, name, n) && (!other[n] || other[n] == '/'))
+            return true;
+    }
+    return false;
+}
+
+bool path_mount_below(const char *directory, uint32_t number, char name[256])
+{
+    for (uint32_t i = 0; i < mount_count; i++) {
+        const char *rest = behind(&mounts[i], directory);
+        size_t n = 0;
+        while (rest && rest[n] && rest[n] != '/' && n < 255)
+            n++;
+        if (!rest || seen_before(i, directory, rest, n) || number--)
+            continue;
+        memcpy(name, rest, n);
+        name[n] = 0;
+        return true;
+    }
+    return false;
+}
+
+/* ---- path objects ------------------------------------------------------------------------------------------------- */
+static long to_host(struct path *path)
+{
+    const struct mount *m = mount_of(path->inside);
+
+    if (!m)
+        return -ENOENT;
+    const char *rest = path->inside + (m->inside_length == 1 ? 0 : m->inside_length);
+    while (*rest == '/')
+        rest++;
+    size_t n = strlen(rest), at = m->host_length;
+    bool slash = n && m->host[at - 1] != '/';
+    bool end = path->directory && n;
+    if (at + slash + n + end >= PATH_SIZE)
+        return -ENAMETOOLONG;
+    memcpy(path->host, m->host, at);
+    if (slash)
+        path->host[at++] = '/';
+    memcpy(path->host + at, rest, n);
+    at += n;
+    if (end)
+        path->host[at++] = '/';
+    path->host[at] = 0;
+    path->host_root = m->inside_length == 1;
+    path->at_mount = !n;
+    path->above_mount = false;
+    for (uint32_t i = 0; i < mount_count && !path->above_mount; i++)
+        path->above_mount = behind(&mounts[i], path->inside) != NULL;
+    return 0;
+}
+
+long path_again(struct path *path, const char *inside)
+{
+    if (!path_normalise(path->inside, sizeof(path->inside), "/", inside))
+        return -ENAMETOOLONG;
+    path->special = SPECIAL_NONE;
+    path->raw = false;
+    return to_host(path);
+}
+
+/* May names keep their ".."? Only where the host's tree is ours, and no policy looks at names. */
+bool path_whole_host(void)
+{
+    return mount_count == 1 && !strcmp(mounts[0].host, "/") && !policy_strict();
+}
+
+/* Makes name absolute. base may keep ".." of its own. scratch: PATH_SIZE bytes for the name that keeps them all. */
+static long apply_base(struct path *path, const char *base, const char *name, char *scratch)
+{
+    path->raw = path_whole_host() && (has_parents(base) || has_parents(name));
+    if (path->raw && !path_tidy(scratch, PATH_SIZE, base, name))
+        return -ENAMETOOLONG;
+    return path_normalise(path->inside, sizeof(path->inside), base, name) ? 0 : -ENAMETOOLONG;
+}
+
+/* Relative to the descriptor or the current directory. */
+static long make_absolute(struct path *path, int dirfd, const char *name, char *scratch)
+{
+    struct file *directory;
+    long status;
+
+    if (name[0] == '/')
+        return apply_base(path, "/", name, scratch);
+    if (dirfd == AT_FDCWD) {
+        lock(&cwd_lock);
+        status = apply_base(path, cwd, name, scratch);
+        unlock(&cwd_lock);
+        return status;
+    }
+    directory = file_from_fd(dirfd);
+    if (!directory)
+        return -EBADF;
+    if (!directory->path || file_type(directory) != S_IFDIR)
+        status = -ENOTDIR;
+    else
+        status = apply_base(path, directory->path, name, scratch);
+    file_put(directory);
+    return status;
+}
+
+/* Room for one name that keeps its "..", and for where a link leads. */
+struct scratch { char raw[PATH_SIZE], target[PATH_SIZE]; };
+
+/* Follows the links that exist inside only. */
+static long follow_specials(struct path *path, uint32_t flags, char target[PATH_SIZE])
+{
+    long status = to_host(path);
+
+    for (int links = 0; !status && special_find(path, flags, target); links++) {
+        status = links < LINKS_MAX ? path_again(path, target) : -ELOOP;
+    }
+    return status;
+}
+
+/* The host gets the name with its "..", and walks it as the links are. */
+static long use_raw(struct path *path, const char *raw)
+{
+    size_t n = strlen(raw);
+    bool slash = path->directory && raw[n - 1] != '/';
+
+    if (n + slash >= PATH_SIZE)
+        return -ENAMETOOLONG;
+    memcpy(path->host, raw, n);
+    memcpy(path->host + n, "/", slash);
+    path->host[n + slash] = 0;
+    return 0;
+}
+
+/* name may lie in path->host. */
+static long resolve(struct path *path, int dirfd, const char *name, uint32_t flags)
+{
+    struct scratch *scratch;
+
+    if (!name[0])
+        return -ENOENT;
+    scratch = kmalloc(sizeof(*scratch));
+    if (!scratch)
+        return -ENOMEM;
+    path->directory = says_directory(name);
+    path->special = SPECIAL_NONE;
+    path->number = -1;
+    long status = make_absolute(path, dirfd, name, scratch->raw);
+    if (!status)
+        status = follow_specials(path, path->directory ? flags & ~PATH_NOFOLLOW : flags, scratch->target);
+    if (path->special)
+        path->raw = false;
+    if (!status && path->raw)
+        status = use_raw(path, scratch->raw);
+    kfree(scratch);
+    return status;
+}
+
+long path_from_string(struct path **out, int dirfd, const char *string, uint32_t flags)
+{
+    struct path *path = kmalloc(sizeof(*path));
+
+    *out = NULL;
+    if (!path)
+        return -ENOMEM;
+    long status = resolve(path, dirfd, string, flags);
+    if (status)
+        kfree(path);
+    else
+        *out = path;
+    return status;
+}
+
+long path_from_user(struct path **out, int dirfd, long user_path, uint32_t flags)
+{
+    struct path *path = kmalloc(sizeof(*path));
+
+    *out = NULL;
+    if (!path)
+        return -ENOMEM;
+    long status = strncpy_from_user(path->host, (void *)user_path, PATH_SIZE);
+    if (flags & PATH_EMPTY_OK && (!status || !user_path)) {
+        kfree(path);
+        return 0;
+    }
+    if (status >= 0)
+        status = resolve(path, dirfd, path->host, flags);
+    if (status)
+        kfree(path);
+    else
+        *out = path;
+    return status;
+}
+
+void path_free(struct path *path)
+{
+    kfree(path);
+}
+
+const char *path_name(const struct path *path)
+{
+    return path->raw ? path->host : path->inside;
+}
+
+const void *path_to_host(const struct path *path)
+{
+    return host_put(path->host, strlen(path->host) + 1);
+}
+
+/* ---- current directory -------------------------------------------------------------------------------------------- */
 const char *fs_cwd(void)
 {
     return cwd;
 }
 
-int fs_set_cwd(const char *inside)
+long path_set_cwd(const char *inside)
 {
-    if (strlen(inside) >= sizeof(cwd))
+    size_t n = strlen(inside) + 1;
+
+    if (n > sizeof(cwd))
         return -ENAMETOOLONG;
     lock(&cwd_lock);
-    memcpy(cwd, inside, strlen(inside) + 1);
+    memcpy(cwd, inside, n);
     unlock(&cwd_lock);
     return 0;
 }
 
-/* Appends relative to out (an absolute normalised path), component by component. -ENAMETOOLONG if it gets too long. */
-static int append(char *out, const char *relative)
+void path_get_cwd(char out[PATH_SIZE])
 {
-    size_t n = strlen(out);
+    lock(&cwd_lock);
+    memcpy(out, cwd, strlen(cwd) + 1);
+    unlock(&cwd_lock);
+}
 
-    while (*relative) {
-        while (*relative == '/')
-            relative++;
-        size_t len = 0;
-        while (relative[len] && relative[len] != '/')
-            len++;
-        if (len == 2 && relative[0] == '.' && relative[1] == '.') {
-            while (n > 1 && out[n - 1] != '/')
-                n--;
-            if (n > 1)
-                n--;
-        } else if (len && !(len == 1 && relative[0] == '.')) {
-            if (n + 1 + len >= PATH_LIMIT)
-                return -ENAMETOOLONG;
-            if (n > 1)
-                out[n++] = '/';
-            memcpy(out + n, relative, len);
-            n += len;
-        }
-        out[n] = 0;
-        relative += len;
+long sys_getcwd(SYSCALL_ARGS)
+{
+    uint64_t size = (uint64_t)a1;
+
+    lock(&cwd_lock);
+    size_t n = strlen(cwd) + 1;
+    long result = n <= size ? (long)n : -ERANGE;
+    if (result > 0 && copy_to_user((void *)a0, cwd, n))
+        result = -EFAULT;
+    unlock(&cwd_lock);
+    return result;
+}
+
+int paths_init(void)
+{
+    const struct vigil_config *c = config();
+    const struct vigil_mount *from = (const struct vigil_mount *)((const char *)c + c->mounts);
+    const char *start = c->flags & VIGIL_FLAG_NO_MANIFEST ? start_info()->cwd : config_string(c->start_dir);
+    char *scratch = kmalloc(PATH_SIZE);
+    int error = 0;
+
+    mount_count = 0;
+    mounts = kzalloc((c->mount_count + 1) * sizeof(*mounts));
+    if (!scratch || !mounts)
+        error = -ENOMEM;
+    for (uint32_t i = 0; i < c->mount_count && !error; i++) {
+        error = add_mount(&mounts[i], &from[i], scratch);
+        mount_count += !error;
     }
-    return 0;
-}
-
-static const struct vigil_mount *mounts(void)
-{
-    return (const struct vigil_mount *)((const char *)config() + config()->mounts);
-}
-
-/* How much of path the mount point covers; 0 if it does not. */
-static size_t covers(const char *point, const char *path)
-{
-    size_t n = strlen(point);
-    while (n > 1 && point[n - 1] == '/')
-        n--;
-    if (n == 1)
-        return 1;
-    return !strncmp(point, path, n) && (path[n] == '/' || !path[n]) ? n : 0;
-}
-
-/* host = the mount's host directory + the part behind the mount point + a trailing slash if there was one. */
-static int to_host(const char *inside, bool slash, char *host)
-{
-    const struct vigil_mount *best = NULL;
-    size_t best_n = 0;
-
-    for (uint32_t i = 0; i < config()->mount_count; i++) {
-        size_t n = covers(config_string(mounts()[i].path), inside);
-        if (n && n >= best_n) {
-            best = &mounts()[i];
-            best_n = n;
-        }
-    }
-    if (!best)
-        return -ENOENT;
-    const char *dir = config_string(best->host), *rest = inside + best_n;
-    size_t n = strlen(dir), rest_n;
-    while (n && dir[n - 1] == '/')
-        n--;
-    while (*rest == '/')
-        rest++;
-    rest_n = strlen(rest);
-    if (n + rest_n + 3 > PATH_LIMIT)
-        return -ENAMETOOLONG;
-    memcpy(host, dir, n);
-    if (rest_n || !n)
-        host[n++] = '/';
-    memcpy(host + n, rest, rest_n);
-    n += rest_n;
-    if (slash && rest_n)
-        host[n++] = '/';
-    host[n] = 0;
-    return 0;
-}
-
-static bool has_dot_dot(const char *s)
-{
-    for (; *s; s++)
-        if (s[0] == '.' && s[1] == '.' && (s[2] == '/' || !s[2]))
-            return true;
-    return false;
-}
-
-/* With the host's whole file system as ours, ".." is left to the host, which knows about symbolic links. */
-static bool host_is_root(void)
-{
-    return config()->mount_count == 1 && !strcmp(config_string(mounts()[0].host), "/");
-}
-
-long path_resolve(struct path *path, const char *base, const char *relative)
-{
-    size_t n = strlen(relative);
-
-    path->inside = kmalloc(2 * PATH_LIMIT);
-    if (!path->inside)
-        return -ENOMEM;
-    path->host = path->inside + PATH_LIMIT;
-    path->inside[0] = '/';
-    path->inside[1] = 0;
-    int status = relative[0] == '/' ? 0 : append(path->inside, base);
-    if (!status && host_is_root() && has_dot_dot(relative)) {
-        size_t base_n = strlen(path->inside);
-        if (base_n + n + 2 > PATH_LIMIT) {
-            status = -ENAMETOOLONG;
-        } else {
-            memcpy(path->host, path->inside, base_n);
-            path->host[base_n] = '/';
-            memcpy(path->host + base_n + 1, relative, n + 1);
-            status = append(path->inside, relative);
-        }
-    } else if (!status) {
-        status = append(path->inside, relative);
-        if (!status)
-            status = to_host(path->inside, n && relative[n - 1] == '/', path->host);
-    }
-    if (status)
-        path_put(path);
-    return status;
-}
-
-long path_get(struct path *path, int dirfd, const void *user_path, bool empty_ok)
-{
-    char *relative = kmalloc(PATH_LIMIT);
-    struct file *dir = NULL;
-
-    path->inside = NULL;
-    if (!relative)
-        return -ENOMEM;
-    long status = strncpy_from_user(relative, user_path, PATH_LIMIT);
-    if (status == 0 && !empty_ok) {
-        status = -ENOENT;
-    } else if (status >= 0) {
-        const char *base = cwd;
-        status = 0;
-        if (relative[0] != '/' && dirfd != AT_FDCWD) {
-            dir = file_from_fd(dirfd);
-            base = dir ? dir->path : NULL;
-            if (!base)
-                status = dir ? -ENOTDIR : -EBADF;
-        }
-        if (!status)
-            status = path_resolve(path, base, relative);
-    }
-    file_put(dir);
-    kfree(relative);
-    return status;
-}
-
-void path_put(struct path *path)
-{
-    kfree(path->inside);
-    path->inside = NULL;
-}
-
-/* "./a" and "a" are the same host file. */
-static const char *plain(const char *host)
-{
-    while (host[0] == '.' && host[1] == '/')
-        host += 2;
-    return host;
-}
-
-static bool listed(const struct path *path)
-{
-    const uint32_t *entries = (const uint32_t *)((const char *)config() + config()->allowed.offset);
-    const char *host = plain(path->host);
-
-    for (uint32_t i = 0; i < config()->allowed.count; i++) {
-        const char *entry = plain(config_string(entries[i]));
-        size_t n = strlen(entry);
-        if (!strcmp(entry, host) || (n && entry[n - 1] == '/' && !strncmp(entry, host, n)))
-            return true;
-    }
-    return !strcmp(path->inside, config_string(config()->entrypoint));
-}
-
-int path_policy(const struct path *path)
-{
-    if (listed(path))
-        return 0;
-    if (!(config()->flags & VIGIL_FLAG_ALLOW_FILES)) {
-        log_line(VIGIL_LOG_ERROR, "%s: not allowed by the manifest; add \"file:%s\" to sgx.allowed_files", path->inside,
-                 plain(path->host));
-        return -EACCES;
-    }
-    if (!(config()->flags & VIGIL_FLAG_QUIET_FILES))
-        log_line(VIGIL_LOG_WARNING, "%s: used although it is not in sgx.allowed_files (sgx.file_check_policy)", path->inside);
-    else if (!__atomic_exchange_n(&warned_about_files, 1, __ATOMIC_RELAXED))
-        log_line(VIGIL_LOG_WARNING, "no manifest: every file of the host may be used, and nothing about them is checked");
-    return 0;
-}
-
-void *path_bounce(const struct path *path)
-{
-    size_t n = strlen(path->host) + 1;
-    void *untrusted = bounce_alloc(n);
-    if (untrusted)
-        untrusted_write(untrusted, path->host, n);
-    return untrusted;
+    if (!error && !path_normalise(scratch, PATH_SIZE, "/", start ? start : "/"))
+        error = -ENAMETOOLONG;
+    if (!error)
+        error = (int)path_set_cwd(scratch);
+    kfree(scratch);
+    return error;
 }

@@ -1,94 +1,237 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * poll, select, and ioctl: what is asked of descriptors without moving data. */
+ * poll and select. Files of the host are asked about by the host's poll; objects inside say themselves, and kick the
+ * thread out of the host's poll when they change. */
 #include "libos/fs/fs.h"
+#include "libos/process/process.h"
 #include "libos/signal/signal.h"
 
-#include <asm/ioctls.h>
 #include <linux/poll.h>
+#include <linux/resource.h>
 #include <linux/time.h>
 
 #define NS 1000000000ll
-#define MAX_POLL 4096
+#define SECONDS_MAX 1000000000ll
+#define ALWAYS (POLLERR | POLLHUP)
 
-/* Waits until deadline (ns, CLOCK_MONOTONIC, -1: for ever). Entries keep the program's descriptors. */
+struct item {
+    struct pollfd *asked;       /* fd, events; revents is filled in */
+    struct file *file;          /* NULL: ignored, or not open */
+    bool queued;
+    struct waiter waiter;
+};
+
+struct poll {
+    struct item *items;
+    uint32_t count, on_host;
+    struct pollfd *host;        /* one each for the files of the host, in order */
+    void *untrusted_host, *untrusted_time;
+};
+
+static bool is_on_host(const struct item *item)
+{
+    return item->file && item->file->host_fd >= 0;
+}
+
+/* What never makes anybody wait (a directory) is always ready. */
+static uint32_t ready_inside(struct file *file)
+{
+    return file->ops->ready ? file->ops->ready(file) : POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+}
+
+static long begin(struct poll *p, struct pollfd *fds, uint32_t count)
+{
+    *p = (struct poll){.count = count};
+    p->items = kzalloc((count + 1) * sizeof(*p->items));
+    if (!p->items)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        p->items[i].asked = &fds[i];
+        p->items[i].file = fds[i].fd < 0 ? NULL : file_from_fd(fds[i].fd);
+        p->on_host += is_on_host(&p->items[i]);
+    }
+    if (!p->on_host)
+        return 0;
+    p->host = kzalloc(p->on_host * sizeof(*p->host));
+    p->untrusted_host = bounce_alloc(p->on_host * sizeof(*p->host));
+    p->untrusted_time = bounce_alloc(16);
+    if (!p->host || !p->untrusted_host || !p->untrusted_time)
+        return -ENOMEM;
+    for (uint32_t i = 0, k = 0; i < count; i++)
+        if (is_on_host(&p->items[i]))
+            p->host[k++] = (struct pollfd){.fd = p->items[i].file->host_fd, .events = fds[i].events};
+    return 0;
+}
+
+static void listen(struct poll *p)
+{
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct item *item = &p->items[i];
+        if (!item->file || !item->file->ops->queue || item->queued)
+            continue;
+        wait_add(item->file->ops->queue(item->file), &item->waiter, p->on_host != 0);
+        item->queued = true;
+    }
+}
+
+static void end(struct poll *p)
+{
+    for (uint32_t i = 0; p->items && i < p->count; i++) {
+        if (p->items[i].queued)
+            wait_remove(&p->items[i].waiter);
+        if (p->items[i].file)
+            file_put(p->items[i].file);
+    }
+    kfree(p->items);
+    kfree(p->host);
+}
+
+/* Fills in what holds inside. How many have something. */
+static uint32_t look_inside(struct poll *p)
+{
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct pollfd *asked = p->items[i].asked;
+        struct file *file = p->items[i].file;
+        asked->revents = 0;
+        if (!file)
+            asked->revents = asked->fd < 0 ? 0 : POLLNVAL;
+        else if (file->host_fd < 0)
+            asked->revents = (short)ready_inside(file) & (short)(asked->events | ALWAYS);
+        found += asked->revents != 0;
+    }
+    return found;
+}
+
+/* The host's bits, as far as they were asked for. */
+static uint32_t take_host_answers(struct poll *p)
+{
+    uint32_t found = 0;
+
+    untrusted_read(p->host, p->untrusted_host, p->on_host * sizeof(*p->host));
+    for (uint32_t i = 0, k = 0; i < p->count; i++) {
+        struct item *item = &p->items[i];
+        if (!is_on_host(item))
+            continue;
+        short untrusted_bits = p->host[k].revents;
+        if (untrusted_bits & POLLNVAL) /* it is open here, so this is the host's error */
+            untrusted_bits |= POLLERR;
+        item->asked->revents = untrusted_bits & (short)(item->asked->events | ALWAYS);
+        found += item->asked->revents != 0;
+        /* The copy is the next question too: it must not carry what the host made of it. */
+        p->host[k++] = (struct pollfd){.fd = item->file->host_fd, .events = item->asked->events};
+    }
+    return found;
+}
+
+/* Waits left ns (<0: for ever) for the host's files, or for a kick. How many, 0, or -errno. */
+static long ask_host(struct poll *p, int64_t left)
+{
+    int64_t ts[2] = {left > 0 ? left / NS : 0, left > 0 ? left % NS : 0};
+    long untrusted_time = left < 0 ? 0 : (long)p->untrusted_time, untrusted_result;
+
+    untrusted_write(p->untrusted_host, p->host, p->on_host * sizeof(*p->host));
+    untrusted_write(p->untrusted_time, ts, sizeof(ts));
+    if (left)
+        untrusted_result = ocall_syscall_intr(__NR_ppoll, (long)p->untrusted_host, p->on_host, untrusted_time, 0, 8, 0);
+    else
+        untrusted_result = ocall_syscall(__NR_ppoll, (long)p->untrusted_host, p->on_host, untrusted_time, 0, 8, 0);
+    if (untrusted_result == -EINTR)
+        return 0;
+    long result = host_result(__NR_ppoll, untrusted_result, p->on_host);
+    return result > 0 ? (long)take_host_answers(p) : result;
+}
+
+/* One round: look, and if there is nothing, wait. interrupted() comes before the look, see wait.c. */
+static long poll_round(struct poll *p, int64_t left, bool *stop)
+{
+    int pending = interrupted();
+    uint32_t inside = look_inside(p);
+    long result = 0;
+
+    *stop = pending || inside || !left;
+    if (p->on_host)
+        result = ask_host(p, *stop ? 0 : left);
+    else if (!*stop)
+        park(left);
+    if (result < 0)
+        return result;
+    result += inside;
+    *stop = *stop || result;
+    return result || !pending ? result : -EINTR;
+}
+
+static int64_t time_left(int64_t deadline)
+{
+    if (deadline < 0)
+        return -1;
+    int64_t left = deadline - time_now(CLOCK_MONOTONIC);
+    return left > 0 ? left : 0;
+}
+
+/* Until deadline (CLOCK_MONOTONIC ns; 0: not at all; < 0: for ever). How many have something, or -errno. */
 static long poll_until(struct pollfd *fds, uint32_t count, int64_t deadline)
 {
-    struct file **files = kzalloc((count + 1) * sizeof(*files));
-    size_t size = count * sizeof(*fds);
-    struct pollfd *host = kmalloc(size + 1);
-    void *untrusted = bounce_alloc(size), *untrusted_time = bounce_alloc(16);
-    long result = files && host && untrusted && untrusted_time ? 0 : -ENOMEM, bad = 0;
+    struct poll p;
+    long result = begin(&p, fds, count);
+    bool stop = result != 0;
 
-    for (uint32_t i = 0; i < count && !result; i++) {
-        files[i] = fds[i].fd < 0 ? NULL : file_from_fd(fds[i].fd);
-        host[i] = (struct pollfd){.fd = files[i] ? files[i]->host_fd : -1, .events = fds[i].events};
-        fds[i].revents = fds[i].fd >= 0 && !files[i] ? POLLNVAL : 0;
-        bad += fds[i].revents != 0;
+    if (!stop && deadline)
+        listen(&p);
+    while (!stop) {
+        result = poll_round(&p, deadline ? time_left(deadline) : 0, &stop);
+        stop = stop || result < 0;
     }
-    while (!result) {
-        int64_t left = bad ? 0 : deadline < 0 ? -1 : deadline - time_now(CLOCK_MONOTONIC);
-        int64_t ts[2] = {left > 0 ? left / NS : 0, left > 0 ? left % NS : 0};
-        untrusted_write(untrusted, host, size);
-        untrusted_write(untrusted_time, ts, sizeof(ts));
-        result = checked(ocall_syscall_intr(__NR_ppoll, (long)untrusted, count, left < 0 ? 0 : (long)untrusted_time, 0, 8, 0),
-                         count);
-        if (result != -EINTR)
-            break;
-        result = interrupted() ? -EINTR : 0;
-        if (!result && deadline >= 0 && time_now(CLOCK_MONOTONIC) >= deadline)
-            break;
-    }
-    if (result >= 0) {
-        untrusted_read(host, untrusted, size);
-        result = bad;
-        for (uint32_t i = 0; i < count; i++) {
-            if (!files[i])
-                continue;
-            fds[i].revents = host[i].revents & (fds[i].events | POLLERR | POLLHUP | POLLNVAL);
-            result += fds[i].revents != 0;
-        }
-    }
-    for (uint32_t i = 0; i < count && files; i++)
-        file_put(files[i]);
-    kfree(files);
-    kfree(host);
+    end(&p);
     return result;
 }
 
-static long poll_user(void *user, uint64_t count, int64_t deadline)
+static long poll_user(long user_fds, uint64_t count, int64_t deadline)
 {
     size_t size = count * sizeof(struct pollfd);
 
-    if (count > MAX_POLL)
+    if (count > process_rlimit(RLIMIT_NOFILE))
         return -EINVAL;
     struct pollfd *fds = kmalloc(size + 1);
     if (!fds)
         return -ENOMEM;
-    long result = copy_from_user(fds, user, size) ? -EFAULT : poll_until(fds, (uint32_t)count, deadline);
-    if (result >= 0 && copy_to_user(user, fds, size))
+    long result = copy_from_user(fds, (void *)user_fds, size) ? -EFAULT : poll_until(fds, (uint32_t)count, deadline);
+    if (result >= 0 && copy_to_user((void *)user_fds, fds, size))
         result = -EFAULT;
     kfree(fds);
     return result;
 }
 
-/* The deadline of a timespec or (with scale 1000) timeval in application memory; NULL: never. */
-static long deadline_of(const void *user, int64_t scale, int64_t *deadline)
+/* ---- times and masks ------------------------------------------------------------------------------------------------ */
+/* The deadline of a timespec or (scale 1000) timeval of the application. 0 stays 0: not at all. */
+static long read_deadline(long user, int64_t scale, int64_t *deadline)
 {
     int64_t t[2];
 
     *deadline = -1;
     if (!user)
         return 0;
-    if (copy_from_user(t, user, sizeof(t)))
+    if (copy_from_user(t, (void *)user, sizeof(t)))
         return -EFAULT;
-    if (t[0] < 0 || t[1] < 0 || t[1] * scale >= NS)
+    if (t[0] < 0 || t[1] < 0 || t[1] >= NS / scale)
         return -EINVAL;
-    *deadline = time_now(CLOCK_MONOTONIC) + (t[0] > 1000000000 ? 1000000000 : t[0]) * NS + t[1] * scale;
+    int64_t ns = (t[0] > SECONDS_MAX ? SECONDS_MAX : t[0]) * NS + t[1] * scale;
+    *deadline = ns ? time_now(CLOCK_MONOTONIC) + ns : 0;
     return 0;
 }
 
-static long take_mask(const void *user_mask, long size)
+/* Linux gives back what is left of the time, and does not mind if it cannot. */
+static long give_time_left(long result, long user, int64_t scale, int64_t deadline)
+{
+    if (user && deadline > 0) {
+        int64_t left = time_left(deadline), t[2] = {left / NS, left % NS / scale};
+        (void)!copy_to_user((void *)user, t, sizeof(t));
+    }
+    return result;
+}
+
+static long set_mask(long user_mask, long size)
 {
     uint64_t mask;
 
@@ -96,142 +239,132 @@ static long take_mask(const void *user_mask, long size)
         return 0;
     if (size != SIGSET_SIZE)
         return -EINVAL;
-    if (copy_from_user(&mask, user_mask, sizeof(mask)))
+    if (copy_from_user(&mask, (void *)user_mask, sizeof(mask)))
         return -EFAULT;
-    signals_set_temporary_mask(mask);
+    signals_set_temporary_mask(mask & ~SIG_UNBLOCKABLE);
     return 0;
 }
 
 long sys_poll(SYSCALL_ARGS)
 {
     int ms = (int)a2;
-    return poll_user((void *)a0, (uint32_t)a1, ms < 0 ? -1 : time_now(CLOCK_MONOTONIC) + ms * 1000000ll);
+    int64_t deadline = ms < 0 ? -1 : ms ? time_now(CLOCK_MONOTONIC) + ms * 1000000ll : 0;
+
+    return poll_user(a0, (uint32_t)a1, deadline);
 }
 
 long sys_ppoll(SYSCALL_ARGS)
 {
     int64_t deadline;
-    long status = deadline_of((void *)a2, 1, &deadline);
+    long status = read_deadline(a2, 1, &deadline);
 
     if (!status)
-        status = take_mask((void *)a3, a4);
-    return status ? status : poll_user((void *)a0, (uint32_t)a1, deadline);
+        status = set_mask(a3, a4);
+    return status ? status : give_time_left(poll_user(a0, (uint32_t)a1, deadline), a2, 1, deadline);
 }
 
-#define SELECT_LIMIT 1024
-#define WORDS (SELECT_LIMIT / 64)
-struct sets { uint64_t bits[3][WORDS]; };
-static const short asked[3] = {POLLIN | POLLRDNORM | POLLHUP | POLLERR, POLLOUT | POLLWRNORM | POLLERR, POLLPRI};
+/* ---- select -------------------------------------------------------------------------------------------------------- */
+/* What select means by readable, writable, exceptional. */
+static const short meaning[3] = {
+    POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR, POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR, POLLPRI};
 
-static bool in_set(const uint64_t *set, int fd)
+struct sets {
+    uint32_t n, words;
+    uint64_t *set[3];           /* asked for, then what holds; one allocation */
+    struct pollfd *fds;
+    uint32_t count;
+};
+
+static bool in_set(const uint64_t *set, uint32_t fd)
 {
     return set[fd / 64] >> (fd % 64) & 1;
 }
 
-static long select_user(int n, void *const user[3], int64_t deadline)
+static long read_sets(struct sets *s, const long user[3])
 {
-    struct sets sets;
-    struct pollfd *fds;
-    uint32_t count = 0;
-    size_t bytes = ((size_t)n + 63) / 64 * 8;
-
-    if (n < 0)
-        return -EINVAL;
-    if (n > SELECT_LIMIT)
-        return -EINVAL;
-    memset(&sets, 0, sizeof(sets));
-    for (int i = 0; i < 3; i++)
-        if (user[i] && copy_from_user(sets.bits[i], user[i], bytes))
-            return -EFAULT;
-    fds = kzalloc(((size_t)n + 1) * sizeof(*fds));
-    if (!fds)
+    s->words = (s->n + 63) / 64;
+    s->set[0] = kzalloc((3 * s->words + 1) * sizeof(uint64_t));
+    s->fds = kzalloc((s->n + 1) * sizeof(*s->fds));
+    if (!s->set[0] || !s->fds)
         return -ENOMEM;
-    for (int fd = 0; fd < n; fd++) {
+    for (int i = 0; i < 3; i++) {
+        s->set[i] = s->set[0] + i * s->words;
+        if (user[i] && copy_from_user(s->set[i], (void *)user[i], s->words * sizeof(uint64_t)))
+            return -EFAULT;
+    }
+    for (uint32_t fd = 0; fd < s->n; fd++) {
         short events = 0;
         for (int i = 0; i < 3; i++)
-            events |= in_set(sets.bits[i], fd) ? asked[i] : 0;
+            events |= in_set(s->set[i], fd) ? meaning[i] : 0;
         if (events)
-            fds[count++] = (struct pollfd){.fd = fd, .events = events};
+            s->fds[s->count++] = (struct pollfd){.fd = (int)fd, .events = events};
     }
-    long result = poll_until(fds, count, deadline);
-    if (result >= 0) {
-        struct sets ready;
-        memset(&ready, 0, sizeof(ready));
-        result = 0;
-        for (uint32_t k = 0; k < count; k++) {
-            if (fds[k].revents & POLLNVAL)
-                result = -EBADF;
-            for (int i = 0; i < 3 && result >= 0; i++) {
-                if (in_set(sets.bits[i], fds[k].fd) && (fds[k].revents & asked[i])) {
-                    ready.bits[i][fds[k].fd / 64] |= 1ull << (fds[k].fd % 64);
-                    result++;
-                }
-            }
-            if (result < 0)
-                break;
+    return 0;
+}
+
+/* From revents to sets. How many bits, or -EBADF. */
+static long make_sets(struct sets *s)
+{
+    long bits = 0;
+
+    for (uint32_t k = 0; k < s->count; k++) {
+        uint32_t fd = (uint32_t)s->fds[k].fd;
+        if (s->fds[k].revents & POLLNVAL)
+            return -EBADF;
+        for (int i = 0; i < 3; i++) {
+            if (!in_set(s->set[i], fd))
+                continue;
+            if (s->fds[k].revents & meaning[i])
+                bits++;
+            else
+                s->set[i][fd / 64] &= ~(1ull << (fd % 64));
         }
-        for (int i = 0; i < 3 && result >= 0; i++)
-            if (user[i] && copy_to_user(user[i], ready.bits[i], bytes))
-                result = -EFAULT;
     }
-    kfree(fds);
+    return bits;
+}
+
+static long select_user(long n, const long user[3], int64_t deadline)
+{
+    struct sets s = {.n = (uint32_t)n};
+
+    if ((int)n < 0)
+        return -EINVAL;
+    if (s.n > fd_table_size())
+        s.n = fd_table_size();
+    long result = read_sets(&s, user);
+    if (!result)
+        result = poll_until(s.fds, s.count, deadline);
+    if (result >= 0)
+        result = make_sets(&s);
+    for (int i = 0; i < 3 && result >= 0; i++)
+        if (user[i] && copy_to_user((void *)user[i], s.set[i], s.words * sizeof(uint64_t)))
+            result = -EFAULT;
+    kfree(s.set[0]);
+    kfree(s.fds);
     return result;
 }
 
 long sys_select(SYSCALL_ARGS)
 {
     int64_t deadline;
-    long status = deadline_of((void *)a4, 1000, &deadline);
-    return status ? status : select_user((int)a0, (void *[]){(void *)a1, (void *)a2, (void *)a3}, deadline);
+    long status = read_deadline(a4, 1000, &deadline);
+
+    if (status)
+        return status;
+    return give_time_left(select_user(a0, (const long[]){a1, a2, a3}, deadline), a4, 1000, deadline);
 }
 
 long sys_pselect6(SYSCALL_ARGS)
 {
-    struct { uint64_t mask, size; } sigmask = {0, 0};
+    struct { long mask, size; } sigmask = {0, 0};
     int64_t deadline;
-    long status = deadline_of((void *)a4, 1, &deadline);
+    long status = read_deadline(a4, 1, &deadline);
 
     if (!status && a5 && copy_from_user(&sigmask, (void *)a5, sizeof(sigmask)))
         status = -EFAULT;
     if (!status)
-        status = take_mask((void *)sigmask.mask, (long)sigmask.size);
-    return status ? status : select_user((int)a0, (void *[]){(void *)a1, (void *)a2, (void *)a3}, deadline);
-}
-
-/* ---- ioctl ------------------------------------------------------------------------------------------------------------- */
-
-enum direction { BY_VALUE, TO_HOST, FROM_HOST };
-static const struct { uint32_t request; enum direction direction; uint32_t size; } known[] = {
-    {TCGETS, FROM_HOST, 36},    {TCSETS, TO_HOST, 36},     {TCSETSW, TO_HOST, 36},   {TCSETSF, TO_HOST, 36},
-    {TCSBRK, BY_VALUE, 0},      {TCXONC, BY_VALUE, 0},     {TCFLSH, BY_VALUE, 0},    {TIOCGWINSZ, FROM_HOST, 8},
-    {TIOCSWINSZ, TO_HOST, 8},   {TIOCGPGRP, FROM_HOST, 4}, {TIOCSPGRP, TO_HOST, 4},  {TIOCGSID, FROM_HOST, 4},
-    {FIONREAD, FROM_HOST, 4},   {FIONBIO, TO_HOST, 4},     {TIOCOUTQ, FROM_HOST, 4},
-};
-
-static long host_ioctl(struct file *file, uint32_t request, long argument)
-{
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].request != request)
-            continue;
-        void *untrusted = bounce_alloc(known[i].size + 1);
-        if (known[i].direction == TO_HOST && copy_user_to_untrusted(untrusted, (void *)argument, known[i].size))
-            return -EFAULT;
-        long result = checked(host_blocking(__NR_ioctl, file->host_fd, request,
-                                            known[i].direction == BY_VALUE ? argument : (long)untrusted, 0, 0, 0), 0);
-        if (!result && known[i].direction == FROM_HOST)
-            result = copy_untrusted_to_user((void *)argument, untrusted, known[i].size);
-        return result;
-    }
-    log_line(VIGIL_LOG_DEBUG, "ioctl 0x%x is not implemented: ENOTTY", request);
-    return -ENOTTY;
-}
-
-long sys_ioctl(SYSCALL_ARGS)
-{
-    struct file *file = file_from_fd((int)a0);
-    if (!file)
-        return -EBADF;
-    long result = host_ioctl(file, (uint32_t)a1, a2);
-    file_put(file);
-    return result;
+        status = set_mask(sigmask.mask, sigmask.size);
+    if (status)
+        return status;
+    return give_time_left(select_user(a0, (const long[]){a1, a2, a3}, deadline), a4, 1, deadline);
 }

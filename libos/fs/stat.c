@@ -1,224 +1,209 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What there is to know about files. */
+ * Attributes of files: what the host says, field by field. */
 #include "libos/fs/fs.h"
+#include "libos/process/process.h"
 
-#include <linux/stat.h>
+#define NS 1000000000ul
 
-#define STAT_SIZE 144
-#define STATFS_SIZE 120
-
-/* A host call that fills size bytes at bounce memory, which go to the program. */
-static long filled(long untrusted_result, void *user, void *untrusted, size_t size)
+/* The user who runs Vigil owns inside what he owns outside, also where he has another number inside. */
+static uint32_t id_inside(uint32_t untrusted_id, uint32_t outside, uint32_t inside)
 {
-    long result = checked(untrusted_result, 0);
-    return result ? result : copy_untrusted_to_user(user, untrusted, size);
+    return untrusted_id == outside ? inside : untrusted_id;
 }
 
-static long stat_fd(int fd, void *user)
+uint32_t host_uid(uint32_t inside)
 {
-    struct file *file = file_from_fd(fd);
-    void *untrusted = bounce_alloc(STAT_SIZE);
+    return inside == process_uid() ? start_info()->uid : inside;
+}
 
-    if (!file || !untrusted) {
-        file_put(file);
-        return file ? -ENOMEM : -EBADF;
+uint32_t host_gid(uint32_t inside)
+{
+    return inside == process_gid() ? start_info()->gid : inside;
+}
+
+static bool type_known(uint32_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFREG: case S_IFDIR: case S_IFLNK: case S_IFCHR: case S_IFBLK: case S_IFIFO: case S_IFSOCK:
+        return true;
+    default: /* anonymous objects (epoll, memfd ...) have none */
+        return !(mode & S_IFMT);
     }
-    long result = filled(ocall_syscall(__NR_fstat, file->host_fd, (long)untrusted, 0, 0, 0, 0), user, untrusted, STAT_SIZE);
+}
+
+static long take_stat(struct stat *stat, const struct stat *untrusted)
+{
+    struct stat u;
+
+    untrusted_read(&u, untrusted, sizeof(u));
+    if (!type_known(u.st_mode) || u.st_mode & ~(S_IFMT | 07777u) || u.st_size < 0 || u.st_blocks < 0 ||
+        u.st_blksize <= 0 || u.st_atime_nsec >= NS || u.st_mtime_nsec >= NS || u.st_ctime_nsec >= NS) {
+        log_line(VIGIL_LOG_ERROR, "the host gave attributes of a file that cannot be: it fails with EIO");
+        return -EIO;
+    }
+    memset(stat, 0, sizeof(*stat));
+    stat->st_dev = u.st_dev;
+    stat->st_ino = u.st_ino;
+    stat->st_nlink = u.st_nlink;
+    stat->st_mode = u.st_mode;
+    stat->st_uid = id_inside(u.st_uid, start_info()->uid, process_uid());
+    stat->st_gid = id_inside(u.st_gid, start_info()->gid, process_gid());
+    stat->st_rdev = u.st_rdev;
+    stat->st_size = u.st_size;
+    stat->st_blksize = u.st_blksize;
+    stat->st_blocks = u.st_blocks;
+    stat->st_atime = u.st_atime;
+    stat->st_atime_nsec = u.st_atime_nsec;
+    stat->st_mtime = u.st_mtime;
+    stat->st_mtime_nsec = u.st_mtime_nsec;
+    stat->st_ctime = u.st_ctime;
+    stat->st_ctime_nsec = u.st_ctime_nsec;
+    return 0;
+}
+
+long stat_host(int host_fd, const void *untrusted_path, int at_flags, struct stat *stat)
+{
+    size_t mark = bounce_mark();
+    struct stat *untrusted_stat = bounce_alloc(sizeof(*untrusted_stat));
+    long status;
+
+    if (!untrusted_stat)
+        return -ENOMEM;
+    if (untrusted_path)
+        status = host_call(__NR_newfstatat, 0, host_fd, (long)untrusted_path, (long)untrusted_stat, at_flags, 0);
+    else
+        status = host_call(__NR_fstat, 0, host_fd, (long)untrusted_stat, 0, 0, 0);
+    if (!status)
+        status = take_stat(stat, untrusted_stat);
+    bounce_release(mark);
+    return status;
+}
+
+long stat_path(const struct path *path, struct stat *stat, bool follow)
+{
+    size_t mark = bounce_mark();
+
+    if (path->special)
+        return special_stat(path, stat);
+    const void *untrusted_path = path_to_host(path);
+    if (!untrusted_path)
+        return -ENOMEM;
+    long status = stat_host(AT_FDCWD, untrusted_path, follow ? 0 : AT_SYMLINK_NOFOLLOW, stat);
+    bounce_release(mark);
+    if (status == -ENOENT && path->above_mount) {
+        synthetic_directory_stat(stat);
+        status = 0;
+    }
+    return status;
+}
+
+static long stat_fd(int fd, struct stat *stat)
+{
+    struct file *file;
+
+    if (fd == AT_FDCWD) {
+        struct path *path;
+        long status = path_from_string(&path, AT_FDCWD, ".", 0);
+        if (!status)
+            status = stat_path(path, stat, true);
+        path_free(path);
+        return status;
+    }
+    file = file_from_fd(fd);
+    if (!file)
+        return -EBADF;
+    long status = file_stat(file, stat);
     file_put(file);
-    return result;
+    return status;
 }
 
-static bool is_own_exe(const struct path *path)
+static long stat_at(int dirfd, long user_path, int flags, struct stat *stat)
 {
-    return !strcmp(path->inside, "/proc/self/exe");
-}
+    uint32_t path_flags = (flags & AT_SYMLINK_NOFOLLOW ? PATH_NOFOLLOW : 0) |
+                          (flags & AT_EMPTY_PATH ? PATH_EMPTY_OK : 0);
+    struct path *path;
+    long status = path_from_user(&path, dirfd, user_path, path_flags);
 
-static long stat_path(int dirfd, const void *user_path, void *user, int flags)
-{
-    struct path path;
-    void *untrusted = bounce_alloc(STAT_SIZE), *untrusted_path;
-
-    long status = path_get(&path, dirfd, user_path, false);
     if (status)
         return status;
-    if (is_own_exe(&path) && !(flags & AT_SYMLINK_NOFOLLOW)) {
-        path_put(&path);
-        status = path_resolve(&path, "/", process_exe());
-        if (status)
-            return status;
-    }
-    untrusted_path = path_bounce(&path);
-    path_put(&path);
-    if (!untrusted || !untrusted_path)
-        return -ENAMETOOLONG;
-    return filled(ocall_syscall(__NR_newfstatat, AT_FDCWD, (long)untrusted_path, (long)untrusted,
-                                flags & (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT), 0, 0),
-                  user, untrusted, STAT_SIZE);
+    if (!path)
+        return stat_fd(dirfd, stat);
+    status = stat_path(path, stat, !(flags & AT_SYMLINK_NOFOLLOW));
+    path_free(path);
+    return status;
 }
 
-long sys_fstat(SYSCALL_ARGS)
+static long give_stat(long status, long user_stat, const struct stat *stat)
 {
-    return stat_fd((int)a0, (void *)a1);
+    return status ? status : copy_to_user((void *)user_stat, stat, sizeof(*stat));
 }
 
 long sys_stat(SYSCALL_ARGS)
 {
-    return stat_path(AT_FDCWD, (void *)a0, (void *)a1, 0);
+    struct stat stat;
+    return give_stat(stat_at(AT_FDCWD, a0, 0, &stat), a1, &stat);
 }
 
 long sys_lstat(SYSCALL_ARGS)
 {
-    return stat_path(AT_FDCWD, (void *)a0, (void *)a1, AT_SYMLINK_NOFOLLOW);
+    struct stat stat;
+    return give_stat(stat_at(AT_FDCWD, a0, AT_SYMLINK_NOFOLLOW, &stat), a1, &stat);
 }
 
-static bool empty_path(const void *user_path)
+long sys_fstat(SYSCALL_ARGS)
 {
-    char first = 1;
-    return !user_path || (!copy_from_user(&first, user_path, 1) && !first);
+    struct stat stat;
+    return (int)a0 < 0 ? -EBADF : give_stat(stat_fd((int)a0, &stat), a1, &stat);
 }
 
 long sys_newfstatat(SYSCALL_ARGS)
 {
-    if ((a3 & AT_EMPTY_PATH) && empty_path((void *)a1) && (int)a0 != AT_FDCWD)
-        return stat_fd((int)a0, (void *)a2);
-    return stat_path((int)a0, (void *)a1, (void *)a2, (int)a3);
+    struct stat stat;
+
+    if (a3 & ~(long)(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH))
+        return -EINVAL;
+    return give_stat(stat_at((int)a0, a1, (int)a3, &stat), a2, &stat);
 }
 
+static uint32_t dev_major(uint64_t dev)
+{
+    return (uint32_t)(dev >> 8 & 0xfff);
+}
+
+static uint32_t dev_minor(uint64_t dev)
+{
+    return (uint32_t)((dev & 0xff) | (dev >> 12 & 0xfff00));
+}
+
+/* The basic attributes; a birth time is not known. */
 long sys_statx(SYSCALL_ARGS)
 {
-    void *untrusted = bounce_alloc(sizeof(struct statx)), *untrusted_path = bounce_alloc(8);
-    int host_dir = AT_FDCWD, flags = (int)a2;
-    struct file *file = NULL;
-    struct path path;
+    const long known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    struct statx x;
+    struct stat s;
 
-    if (!untrusted || !untrusted_path)
-        return -ENOMEM;
-    if ((flags & AT_EMPTY_PATH) && empty_path((void *)a1) && (int)a0 != AT_FDCWD) {
-        file = file_from_fd((int)a0);
-        if (!file)
-            return -EBADF;
-        host_dir = file->host_fd;
-        untrusted_write(untrusted_path, "", 1);
-    } else {
-        long status = path_get(&path, (int)a0, (void *)a1, false);
-        if (status)
-            return status;
-        untrusted_path = path_bounce(&path);
-        flags &= ~AT_EMPTY_PATH;
-        path_put(&path);
-        if (!untrusted_path)
-            return -ENAMETOOLONG;
-    }
-    long result = filled(ocall_syscall(__NR_statx, host_dir, (long)untrusted_path, flags, a3, (long)untrusted, 0), (void *)a4,
-                         untrusted, sizeof(struct statx));
-    file_put(file);
-    return result;
-}
-
-static long access_path(int dirfd, const void *user_path, long mode, long flags)
-{
-    struct path path;
-
-    if (mode & ~7l)
+    if (a2 & ~known || (a2 & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || a3 & (long)STATX__RESERVED)
         return -EINVAL;
-    long status = path_get(&path, dirfd, user_path, false);
+    long status = stat_at((int)a0, a1, (int)a2, &s);
     if (status)
         return status;
-    void *untrusted = path_bounce(&path);
-    path_put(&path);
-    if (!untrusted)
-        return -ENAMETOOLONG;
-    return checked(flags ? ocall_syscall(__NR_faccessat2, AT_FDCWD, (long)untrusted, mode, flags, 0, 0)
-                         : ocall_syscall(__NR_faccessat, AT_FDCWD, (long)untrusted, mode, 0, 0, 0), 0);
-}
-
-long sys_access(SYSCALL_ARGS)
-{
-    return access_path(AT_FDCWD, (void *)a0, a1, 0);
-}
-
-long sys_faccessat(SYSCALL_ARGS)
-{
-    return access_path((int)a0, (void *)a1, a2, 0);
-}
-
-long sys_faccessat2(SYSCALL_ARGS)
-{
-    return access_path((int)a0, (void *)a1, a2, a3);
-}
-
-static long give_link(const char *target, void *user, size_t size)
-{
-    size_t n = strlen(target);
-    if (n > size)
-        n = size;
-    return copy_to_user(user, target, n) ? -EFAULT : (long)n;
-}
-
-static long read_link(int dirfd, const void *user_path, void *user, long size)
-{
-    struct path path;
-    void *untrusted, *untrusted_path;
-
-    if (size <= 0)
-        return -EINVAL;
-    if (size > PATH_LIMIT)
-        size = PATH_LIMIT;
-    long status = path_get(&path, dirfd, user_path, false);
-    if (status)
-        return status;
-    if (is_own_exe(&path)) {
-        path_put(&path);
-        return give_link(process_exe(), user, (size_t)size);
-    }
-    untrusted = bounce_alloc((size_t)size);
-    untrusted_path = path_bounce(&path);
-    path_put(&path);
-    if (!untrusted || !untrusted_path)
-        return -ENAMETOOLONG;
-    long result = checked(ocall_syscall(__NR_readlinkat, AT_FDCWD, (long)untrusted_path, (long)untrusted, size, 0, 0), size);
-    if (result > 0 && copy_untrusted_to_user(user, untrusted, (size_t)result))
-        return -EFAULT;
-    return result;
-}
-
-long sys_readlink(SYSCALL_ARGS)
-{
-    return read_link(AT_FDCWD, (void *)a0, (void *)a1, a2);
-}
-
-long sys_readlinkat(SYSCALL_ARGS)
-{
-    return read_link((int)a0, (void *)a1, (void *)a2, a3);
-}
-
-long sys_statfs(SYSCALL_ARGS)
-{
-    struct path path;
-    void *untrusted = bounce_alloc(STATFS_SIZE), *untrusted_path;
-
-    long status = path_get(&path, AT_FDCWD, (void *)a0, false);
-    if (status)
-        return status;
-    untrusted_path = path_bounce(&path);
-    path_put(&path);
-    if (!untrusted || !untrusted_path)
-        return -ENAMETOOLONG;
-    return filled(ocall_syscall(__NR_statfs, (long)untrusted_path, (long)untrusted, 0, 0, 0, 0), (void *)a1, untrusted,
-                  STATFS_SIZE);
-}
-
-long sys_fstatfs(SYSCALL_ARGS)
-{
-    struct file *file = file_from_fd((int)a0);
-    void *untrusted = bounce_alloc(STATFS_SIZE);
-
-    if (!file)
-        return -EBADF;
-    long result = !untrusted ? -ENOMEM
-                             : filled(ocall_syscall(__NR_fstatfs, file->host_fd, (long)untrusted, 0, 0, 0, 0), (void *)a1,
-                                      untrusted, STATFS_SIZE);
-    file_put(file);
-    return result;
+    memset(&x, 0, sizeof(x));
+    x.stx_mask = STATX_BASIC_STATS;
+    x.stx_blksize = (uint32_t)s.st_blksize;
+    x.stx_nlink = (uint32_t)s.st_nlink;
+    x.stx_uid = s.st_uid;
+    x.stx_gid = s.st_gid;
+    x.stx_mode = (uint16_t)s.st_mode;
+    x.stx_ino = s.st_ino;
+    x.stx_size = (uint64_t)s.st_size;
+    x.stx_blocks = (uint64_t)s.st_blocks;
+    x.stx_atime = (struct statx_timestamp){.tv_sec = (int64_t)s.st_atime, .tv_nsec = (uint32_t)s.st_atime_nsec};
+    x.stx_mtime = (struct statx_timestamp){.tv_sec = (int64_t)s.st_mtime, .tv_nsec = (uint32_t)s.st_mtime_nsec};
+    x.stx_ctime = (struct statx_timestamp){.tv_sec = (int64_t)s.st_ctime, .tv_nsec = (uint32_t)s.st_ctime_nsec};
+    x.stx_rdev_major = dev_major(s.st_rdev);
+    x.stx_rdev_minor = dev_minor(s.st_rdev);
+    x.stx_dev_major = dev_major(s.st_dev);
+    x.stx_dev_minor = dev_minor(s.st_dev);
+    return copy_to_user((void *)a4, &x, sizeof(x));
 }

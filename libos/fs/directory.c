@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Listing directories: the host's, and those that exist inside only (above a mount point, /proc/self/fd). */
+#include "libos/fs/fs.h"
+#include "libos/process/process.h"
+
+#define LIST_MAX (32u << 10)
+#define TYPE_DIRECTORY 4  /* DT_DIR */
+#define TYPE_LINK 10      /* DT_LNK */
+#define NAME_AT 19
+
+struct dirent_head { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; } __attribute__((packed));
+
+bool dirent_add(void *buf, size_t size, size_t *used, uint64_t ino, int64_t offset, uint8_t type, const char *name)
+{
+    size_t n = strlen(name) + 1, length = (NAME_AT + n + 7) & ~7ul;
+    struct dirent_head head = {ino, offset, (uint16_t)length, type};
+
+    if (length > size - *used)
+        return false;
+    char *at = (char *)buf + *used;
+    memset(at, 0, length);
+    memcpy(at, &head, sizeof(head));
+    memcpy(at + NAME_AT, name, n);
+    *used += length;
+    return true;
+}
+
+/* ---- directories inside --------------------------------------------------------------------------------------------- */
+/* Position: 0 ".", 1 "..", then names. name gets the entry; false: no more. */
+static bool mount_entry(const struct file *file, int64_t position, char name[256])
+{
+    return path_mount_below(file->path, (uint32_t)position - 2, name);
+}
+
+/* The position after an fd's entry is its number + 3, so that closing one while listing skips nothing. */
+static bool fd_entry(int64_t *position, char name[256])
+{
+    for (int64_t fd = *position - 2; fd < fd_table_size(); fd++) {
+        struct file *other = file_from_fd((int)fd);
+        if (!other)
+            continue;
+        file_put(other);
+        format(name, 256, "%d", (int)fd);
+        *position = fd + 2;
+        return true;
+    }
+    return false;
+}
+
+static long synthetic_list(struct file *file, void *buf, size_t size)
+{
+    bool fds = file->object != NULL;
+    char name[256];
+    size_t used = 0;
+    bool full = false;
+
+    lock(&file->position_lock);
+    while (!full) {
+        int64_t at = file->position;
+        if (at < 2)
+            format(name, sizeof(name), at ? ".." : ".");
+        else if (!(fds ? fd_entry(&at, name) : mount_entry(file, at, name)))
+            break;
+        full = !dirent_add(buf, size, &used, (uint64_t)at + 1, at + 1, at >= 2 && fds ? TYPE_LINK : TYPE_DIRECTORY,
+                           name);
+        if (!full)
+            file->position = at + 1;
+    }
+    unlock(&file->position_lock);
+    return used || !full ? (long)used : -EINVAL;
+}
+
+static long synthetic_seek(struct file *file, int64_t offset, int whence)
+{
+    if (whence == SEEK_CUR)
+        offset += file->position;
+    else if (whence != SEEK_SET)
+        return -EINVAL;
+    if (offset < 0)
+        return -EINVAL;
+    lock(&file->position_lock);
+    file->position = offset;
+    unlock(&file->position_lock);
+    return offset;
+}
+
+static long synthetic_stat_file(struct file *file, struct stat *stat)
+{
+    (void)file;
+    synthetic_directory_stat(stat);
+    return 0;
+}
+
+static const struct file_ops synthetic_ops = {
+    .seek = synthetic_seek,
+    .stat = synthetic_stat_file,
+    .list = synthetic_list,
+};
+
+void synthetic_directory_stat(struct stat *stat)
+{
+    memset(stat, 0, sizeof(*stat));
+    stat->st_ino = 1;
+    stat->st_nlink = 2;
+    stat->st_mode = S_IFDIR | 0555;
+    stat->st_uid = process_uid();
+    stat->st_gid = process_gid();
+    stat->st_blksize = VIGIL_PAGE;
+}
+
+struct file *synthetic_directory(const struct path *path, int flags)
+{
+    struct file *file = file_new(&synthetic_ops, (uint32_t)flags, path->inside);
+
+    if (file) {
+        file->type = S_IFDIR;
+        file->object = path->special == SPECIAL_FD_DIRECTORY ? file : NULL;
+    }
+    return file;
+}
+
+/* ---- system calls --------------------------------------------------------------------------------------------------- */
+/* The old record has its type in the last byte and the name one byte earlier; lengths are the same. */
+static void make_old_records(char *buf, size_t n)
+{
+    while (n) {
+        struct dirent_head head;
+        memcpy(&head, buf, sizeof(head));
+        memmove(buf + NAME_AT - 1, buf + NAME_AT, head.reclen - NAME_AT);
+        buf[head.reclen - 1] = (char)head.type;
+        buf += head.reclen;
+        n -= head.reclen;
+    }
+}
+
+static long get_entries(int fd, long user_buf, uint32_t size, bool old)
+{
+    struct file *file = file_from_fd(fd);
+    size_t n = size < LIST_MAX ? size : LIST_MAX;
+    char *buf = n ? kmalloc(n) : NULL;
+    long result;
+
+    if (!file)
+        result = -EBADF;
+    else if (!file->ops->list || file_type(file) != S_IFDIR)
+        result = -ENOTDIR;
+    else if (!file_can_read(file))
+        result = -EBADF;
+    else if (!buf)
+        result = n ? -ENOMEM : -EINVAL;
+    else
+        result = file->ops->list(file, buf, n);
+    if (result > 0) {
+        if (old)
+            make_old_records(buf, (size_t)result);
+        if (copy_to_user((void *)user_buf, buf, (size_t)result))
+            result = -EFAULT;
+    }
+    kfree(buf);
+    if (file)
+        file_put(file);
+    return result;
+}
+
+long sys_getdents(SYSCALL_ARGS)
+{
+    return get_entries((int)a0, a1, (uint32_t)a2, true);
+}
+
+long sys_getdents64(SYSCALL_ARGS)
+{
+    return get_entries((int)a0, a1, (uint32_t)a2, false);
+}
+
+/* ---- the current directory ------------------------------------------------------------------------------------------ */
+/* "/." at the end: the host says whether it is a directory one may go through. */
+static long may_enter(struct path *path)
+{
+    struct stat stat;
+    size_t n = strlen(path->host), mark = bounce_mark();
+
+    if (path->special) {
+        long status = special_stat(path, &stat);
+        return status ? status : (stat.st_mode & S_IFMT) == S_IFDIR ? 0 : -ENOTDIR;
+    }
+    if (n + 3 > PATH_SIZE)
+        return -ENAMETOOLONG;
+    memcpy(path->host + n, "/.", 3);
+    const void *untrusted_path = path_to_host(path);
+    path->host[n] = 0;
+    if (!untrusted_path)
+        return -ENOMEM;
+    long status = host_call(__NR_faccessat, 0, AT_FDCWD, (long)untrusted_path, 0, 0, 0);
+    bounce_release(mark);
+    return status == -ENOENT && path->above_mount ? 0 : status;
+}
+
+/* With the whole host below: the name without links, as Linux has it. Keeps the given one if the host does not say. */
+static long set_real_cwd(int host_fd, const char *name)
+{
+    char *real = kmalloc(PATH_SIZE);
+
+    if (!real)
+        return -ENOMEM;
+    long n = host_fd_name(host_fd, real);
+    long status = path_set_cwd(n > 0 && real[0] == '/' ? real : name);
+    kfree(real);
+    return status;
+}
+
+static long change_to(struct path *path)
+{
+    long status = may_enter(path);
+
+    if (status || path->special || !path_whole_host())
+        return status ? status : path_set_cwd(path_name(path));
+    const void *untrusted_path = path_to_host(path);
+    long fd = untrusted_path ? host_call(__NR_openat, 0x7fffffff, AT_FDCWD, (long)untrusted_path,
+                                         O_PATH | O_DIRECTORY | O_CLOEXEC, 0, 0) : -ENOMEM;
+    if (fd < 0)
+        return fd;
+    status = set_real_cwd((int)fd, path_name(path));
+    host_close((int)fd);
+    return status;
+}
+
+long sys_chdir(SYSCALL_ARGS)
+{
+    struct path *path;
+    long status = path_from_user(&path, AT_FDCWD, a0, 0);
+
+    if (status)
+        return status;
+    status = change_to(path);
+    path_free(path);
+    return status;
+}
+
+long sys_fchdir(SYSCALL_ARGS)
+{
+    struct file *file = file_from_fd((int)a0);
+    long status;
+
+    if (!file)
+        return -EBADF;
+    if (!file->path || file_type(file) != S_IFDIR)
+        status = -ENOTDIR;
+    else if (file->host_fd >= 0 && path_whole_host())
+        status = set_real_cwd(file->host_fd, file->path);
+    else
+        status = path_set_cwd(file->path);
+    file_put(file);
+    return status;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Host calls whose answers are checked once, here. */
+#include "libos/fs/fs.h"
+
+#define ERRNO_MAX 133 /* the last errno a system call may show: above it are Linux's internal ones */
+
+long host_result(long nr, long untrusted_result, long max)
+{
+    if (untrusted_result >= 0 ? untrusted_result <= max : untrusted_result >= -ERRNO_MAX)
+        return untrusted_result;
+    log_line(VIGIL_LOG_ERROR, "the host answered system call %ld with %ld, which cannot be: it fails with EIO", nr,
+             untrusted_result);
+    return -EIO;
+}
+
+long host_call(long nr, long max, long a0, long a1, long a2, long a3, long a4)
+{
+    long untrusted_result;
+
+    do {
+        untrusted_result = ocall_syscall(nr, a0, a1, a2, a3, a4, 0);
+    } while (untrusted_result == -EINTR);
+    return host_result(nr, untrusted_result, max);
+}
+
+long host_call_blocking(long nr, long max, long a0, long a1, long a2, long a3, long a4)
+{
+    for (;;) {
+        long untrusted_result = ocall_syscall_intr(nr, a0, a1, a2, a3, a4, 0);
+        if (untrusted_result != -EINTR)
+            return host_result(nr, untrusted_result, max);
+        int error = interrupted();
+        if (error)
+            return error;
+    }
+}
+
+void *host_put(const void *data, size_t n)
+{
+    void *untrusted = bounce_alloc(n);
+
+    if (untrusted)
+        untrusted_write(untrusted, data, n);
+    return untrusted;
+}
