@@ -70,7 +70,9 @@ void kfree(void *p)
         runtime_fail("the runtime's heap is damaged (kfree)");
     struct free_block *block = (struct free_block *)h;
     lock(&heap_lock);
+    /* cppcheck-suppress arrayIndexOutOfBoundsCond; runtime_fail does not return */
     block->next = free_lists[c];
+    /* cppcheck-suppress arrayIndexOutOfBoundsCond */
     free_lists[c] = block;
     unlock(&heap_lock);
 }

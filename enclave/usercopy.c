@@ -12,6 +12,7 @@ extern const struct ex_entry __start_ex_table[], __stop_ex_table[];
 
 uint64_t exception_fixup(uint64_t rip)
 {
+    /* cppcheck-suppress comparePointers; both ends of one section */
     for (const struct ex_entry *e = __start_ex_table; e < __stop_ex_table; e++)
         if ((uint64_t)&e->insn + (int64_t)e->insn == rip)
             return (uint64_t)&e->fixup + (int64_t)e->fixup;

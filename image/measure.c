@@ -14,7 +14,8 @@ static int put_record(EVP_MD_CTX *hash, const char tag[8], const void *a, size_t
     uint8_t block[BLOCK] = {0};
     memcpy(block, tag, 8);
     memcpy(block + 8, a, a_size);
-    memcpy(block + 8 + a_size, b, b_size);
+    if (b_size)
+        memcpy(block + 8 + a_size, b, b_size);
     return EVP_DigestUpdate(hash, block, sizeof(block)) ? 0 : -1;
 }
 

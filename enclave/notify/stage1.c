@@ -8,7 +8,7 @@
 /* One bit set: the interrupted code was inside the restartable resume. */
 static uint64_t in_resume(uint64_t rip)
 {
-    return (rip - (uint64_t)resume_begin) < (uint64_t)(resume_end - resume_begin);
+    return (rip - (uint64_t)resume_begin) < (uint64_t)resume_end - (uint64_t)resume_begin;
 }
 
 /* The application's context is SSA[0], or, if the resume was interrupted, the checkpoint that is already there.

@@ -127,6 +127,7 @@ static void make_old_records(char *buf, size_t n)
     while (n) {
         struct dirent_head head;
         memcpy(&head, buf, sizeof(head));
+        /* cppcheck-suppress invalidFunctionArg; records_ok: a record is longer than its head */
         memmove(buf + NAME_AT - 1, buf + NAME_AT, head.reclen - NAME_AT);
         buf[head.reclen - 1] = (char)head.type;
         buf += head.reclen;
@@ -149,6 +150,8 @@ static long get_entries(int fd, long user_buf, uint32_t size, bool old)
         result = -EBADF;
     else if (!buf)
         result = n ? -ENOMEM : -EINVAL;
+    else if (!user_range_ok((void *)user_buf, n))
+        result = -EFAULT; /* before the host's position moves */
     else
         result = file->ops->list(file, buf, n);
     if (result > 0) {

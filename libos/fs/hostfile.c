@@ -54,6 +54,9 @@ static long host_file_read(struct file *file, struct io *io, int64_t offset)
         if (copied > 0)
             done += copied;
         if (copied != result) {
+            /* What the program could not take it has not read: the host's position goes back (Linux stops before). */
+            if (regular && offset < 0)
+                host_call(__NR_lseek, INT64_MAX, file->host_fd, (copied > 0 ? copied : 0) - result, SEEK_CUR, 0, 0);
             result = copied < 0 ? copied : -EFAULT;
             break;
         }

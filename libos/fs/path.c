@@ -284,7 +284,7 @@ static long use_raw(struct path *path, const char *raw)
     if (n + slash >= PATH_SIZE)
         return -ENAMETOOLONG;
     memcpy(path->host, raw, n);
-    memcpy(path->host + n, "/", slash);
+    path->host[n] = '/'; /* overwritten below if there is none to add */
     path->host[n + slash] = 0;
     return 0;
 }

@@ -241,7 +241,7 @@ static long set_mask(long user_mask, long size)
         return -EINVAL;
     if (copy_from_user(&mask, (void *)user_mask, sizeof(mask)))
         return -EFAULT;
-    signals_set_temporary_mask(mask & ~SIG_UNBLOCKABLE);
+    signals_set_temporary_mask(mask & ~UNBLOCKABLE);
     return 0;
 }
 

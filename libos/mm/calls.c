@@ -73,6 +73,8 @@ long sys_mmap(SYSCALL_ARGS)
         return -EBADF;
     if (type == MAP_PRIVATE) {
         result = map_file(addr, length, prot, flags, file, offset);
+    } else if ((prot & PROT_WRITE) && !file_can_write(file)) {
+        result = -EACCES;
     } else {
         log_line(VIGIL_LOG_DEBUG, "mmap: shared file mappings are not supported: ENODEV");
         result = -ENODEV;

@@ -40,6 +40,7 @@ static void init(const char *what, int error)
 static void name_thread(const char *path)
 {
     char *name = current_thread()->name;
+    /* cppcheck-suppress nullPointerRedundantCheck; start_fail does not return */
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
     size_t n = strnlen(base, sizeof(current_thread()->name) - 1);
 

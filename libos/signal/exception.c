@@ -129,8 +129,20 @@ static void set_trap(const struct exception *exc)
     s->error_code = exc->vector == SGX_VEC_GP && exc->has_exinfo ? exc->error_code : 0;
 }
 
-void libos_exception(struct checkpoint *regs, const struct exception *exc)
+/* Breakpoints are suppressed in an enclave that was not opened to a debugger: INT3 is #UD there. To the program it is
+ * the breakpoint it wrote. */
+static bool is_int3(const struct checkpoint *regs)
 {
+    uint8_t code;
+    return !copy_from_user(&code, (const void *)regs->rip, 1) && code == 0xcc;
+}
+
+void libos_exception(struct checkpoint *regs, const struct exception *original)
+{
+    struct exception exception = *original, *exc = &exception;
+
+    if (exc->vector == SGX_VEC_UD && is_int3(regs))
+        exc->vector = SGX_VEC_BP;
     bool traps = exc->vector == SGX_VEC_BP || exc->vector == SGX_VEC_DB;
 
     current_thread()->regs = regs;

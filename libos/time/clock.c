@@ -117,6 +117,7 @@ static int clock_from_user(long raw)
 
     if (number >= 0)
         return clock_exists(number) ? number : -1;
+    /* cppcheck-suppress shiftNegativeLHS; arithmetic, as the kernel packs it */
     uint32_t id = ~(uint32_t)(number >> 3);
     if ((number & 3) != CPU_CLOCK_SCHED)
         return -1;

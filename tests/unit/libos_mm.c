@@ -28,6 +28,12 @@ struct file {
 #define FILE_SIZE 10000
 static struct file files[2] = {{3, 0}, {4, 0}};
 
+bool file_can_write(const struct file *file)
+{
+    (void)file;
+    return true;
+}
+
 struct file *file_from_fd(int fd)
 {
     if (fd != 3 && fd != 4)
