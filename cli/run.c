@@ -244,6 +244,7 @@ static int image_of_file(const struct settings *s, const char *path, struct imag
 
 int command_run(int argc, char **argv)
 {
+    const char *file;
     struct settings s = {.aex_notify = -1, .host = {.tick_hz = 250, .log_level = -1, .envp = environ}};
     struct image_error error;
     struct image image;
@@ -254,14 +255,18 @@ int command_run(int argc, char **argv)
     bool direct = optind > 1 && !strcmp(argv[optind - 1], "--");
     if (optind >= argc)
         return complain(EXIT_USAGE, "nothing to run: give `-- PROGRAM` or a manifest; see `vigil run --help`");
-    status = direct ? image_of_program(&s, argv[optind], &image) : image_of_file(&s, argv[optind], &image);
+    file = argv[optind];
+    status = direct ? image_of_program(&s, file, &image) : image_of_file(&s, file, &image);
     if (status)
         return status;
     s.host.stats = s.stats;
     s.host.argc = argc - optind;
     s.host.argv = argv + optind;
+    /* What a manifest starts is called by its own name, not by the manifest's. */
+    if (!direct)
+        s.host.argv[0] = (char *)image.config + image.config->entrypoint;
     if (!direct && optind + 1 < argc && !(image.config->flags & VIGIL_FLAG_CMDLINE_ARGV))
-        return complain(EXIT_USAGE, "%s: takes no arguments (loader.insecure__use_cmdline_argv is not true)", argv[optind]);
+        return complain(EXIT_USAGE, "%s takes no arguments: loader.insecure__use_cmdline_argv is not true", file);
     host_run(&image, &s.host, &error);
     return complain(EXIT_NO_SGX, "%s", error.text);
 }
