@@ -12,9 +12,11 @@ static bool valid(int sig)
     return sig >= 0 && sig <= SIGNAL_MAX;
 }
 
-/* pid as kill(2) takes it: the process by any of its threads, its group, or everybody. */
+/* pid as kill(2) takes it: the process by any of its threads, or its group. -1 is everybody but the caller. */
 static bool names_process(int pid)
 {
+    if (pid == -1)
+        return false;
     return pid == 0 || pid == -(int)process_pid() || (pid > 0 && process_has_thread((uint32_t)pid)) ||
            pid == (int)process_pid();
 }
@@ -26,7 +28,7 @@ long sys_kill(SYSCALL_ARGS)
 
     if (!valid(sig))
         return -EINVAL;
-    if (!names_process(pid)) /* -1 is everybody but the caller: nobody */
+    if (!names_process(pid))
         return -ESRCH;
     if (!sig)
         return 0;

@@ -47,7 +47,8 @@ static bool clock_exists(int clock)
     return clock >= 0 && clock < CLOCKS && clock != 10 /* SGI's, gone */;
 }
 
-static int64_t host_clock(int nr, int clock)
+/* 0, or -EINVAL: the host has no such clock (an alarm clock without a hardware one). */
+static int host_clock(int nr, int clock, int64_t *ns)
 {
     struct timespec_image t = {-1, -1};
     size_t mark = bounce_mark();
@@ -59,9 +60,12 @@ static int64_t host_clock(int nr, int clock)
     long untrusted_result = ocall_syscall(nr, clock, (long)untrusted_time, 0, 0, 0, 0);
     untrusted_read(&t, untrusted_time, sizeof(t));
     bounce_release(mark);
+    if (untrusted_result == -EINVAL)
+        return -EINVAL;
     if (untrusted_result || !timespec_valid(&t) || t.sec > SECONDS_MAX)
         runtime_fail("the host's clock gives something that is not a time");
-    return timespec_ns(&t);
+    *ns = timespec_ns(&t);
+    return 0;
 }
 
 static int64_t not_before(int64_t *last, int64_t now)
@@ -93,24 +97,38 @@ static int64_t thread_not_before(int64_t now)
     return not_before(&mine->latest, now);
 }
 
-int64_t time_now(int clock)
+static int read_clock(int clock, int64_t *ns)
 {
-    int64_t now = host_clock(__NR_clock_gettime, clock);
+    int error = host_clock(__NR_clock_gettime, clock, ns);
 
+    if (error)
+        return error;
     switch (clock) {
     case CLOCK_REALTIME:
     case CLOCK_REALTIME_COARSE:
     case CLOCK_REALTIME_ALARM:
     case CLOCK_TAI:
-        return now; /* these may be set */
+        break; /* these may be set */
     case CLOCK_THREAD_CPUTIME_ID:
-        return thread_not_before(now);
+        *ns = thread_not_before(*ns);
+        break;
     default:
-        return not_before(&latest[clock], now);
+        *ns = not_before(&latest[clock], *ns);
     }
+    return 0;
 }
 
-/* The clock a program's number means here, -1: none. The CPU time of one of the other threads is not known. */
+int64_t time_now(int clock)
+{
+    int64_t ns;
+
+    if (read_clock(clock, &ns))
+        runtime_fail("the host has no clock to wait by");
+    return ns;
+}
+
+/* The clock a program's number means here, -1: none. The CPU time of one of the other threads is not known; the CPU
+ * clocks that count user time only have no name in POSIX and are left out. */
 static int clock_from_user(long raw)
 {
     int number = (int)raw;
@@ -135,19 +153,20 @@ static long put_timespec(long user, int64_t ns)
 long sys_clock_gettime(SYSCALL_ARGS)
 {
     int clock = clock_from_user(a0);
+    int64_t ns;
 
-    if (clock < 0)
+    if (clock < 0 || read_clock(clock, &ns))
         return -EINVAL;
-    return put_timespec(a1, time_now(clock));
+    return put_timespec(a1, ns);
 }
 
 long sys_clock_getres(SYSCALL_ARGS)
 {
     int clock = clock_from_user(a0);
+    int64_t resolution;
 
-    if (clock < 0)
+    if (clock < 0 || host_clock(__NR_clock_getres, clock, &resolution))
         return -EINVAL;
-    int64_t resolution = host_clock(__NR_clock_getres, clock);
     return a1 ? put_timespec(a1, resolution) : 0;
 }
 

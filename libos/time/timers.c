@@ -68,10 +68,10 @@ static int ask_host_to_create(void)
 
 int host_timer_create(void)
 {
-    if (host_timer_exists)
-        return 0;
     if (signal_watch_timer())
         return -EAGAIN;
+    if (host_timer_exists)
+        return 0;
     size_t mark = bounce_mark();
     host_timer_exists = ask_host_to_create() == 0;
     bounce_release(mark);
