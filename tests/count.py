@@ -1,35 +1,87 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Adds up what meson's tests and pytest did and prints the closing line. Fails if anything failed or nothing ran."""
+"""Counts the tests of a meson run and a pytest run, and says so in one last line.
+
+usage: count.py TESTLOG.json STATUS JUNIT.xml STATUS
+
+A meson test that is a cmocka program counts as many tests as it ran; any other counts once. A runner that ended badly
+without a failed test to show for it counts as one failure, and so does one that left no results."""
 import json
-import pathlib
 import re
 import sys
-import xml.etree.ElementTree as tree
+import xml.etree.ElementTree
 
-build = pathlib.Path(sys.argv[1])
-passed = failed = skipped = 0
+CMOCKA_RUN = re.compile(r"^\[==========\] .*?(\d+) test\(s\) run\.", re.M)
+CMOCKA_FAILED = re.compile(r"^\[  FAILED  \] .*?(\d+) test\(s\)", re.M)  # the totals, not the tests' own lines
+CMOCKA_SKIPPED = re.compile(r"^\[  SKIPPED \] .*?(\d+) test\(s\)", re.M)
 
-for line in (build / "meson-logs/testlog.json").read_text().splitlines():
-    test = json.loads(line)
-    # A cmocka program says how many tests it holds; anything else counts as one.
-    out = test.get("stdout", "") + test.get("stderr", "")
-    good = sum(int(n) for n in re.findall(r"^\[  PASSED  \] (\d+) test", out, re.M))
-    bad = sum(int(n) for n in re.findall(r"^ *(\d+) FAILED TEST", out, re.M))
-    if test["result"] == "SKIP":
-        skipped += 1
-        continue
-    ok = test["result"] == "OK"
-    passed += good if good or bad else ok
-    failed += bad if bad else not ok
 
-junit = build / "e2e.xml"
-if junit.exists():
-    for suite in tree.parse(junit).getroot().iter("testsuite"):
-        total, errors = int(suite.get("tests")), int(suite.get("failures")) + int(suite.get("errors"))
-        skips = int(suite.get("skipped"))
-        passed += total - errors - skips
-        failed += errors
-        skipped += skips
+def cmocka(output):
+    """[passed, failed, skipped] of a cmocka program's output, or None if it is not one."""
+    run, failed, skipped = (sum(map(int, pattern.findall(output))) for pattern in (CMOCKA_RUN, CMOCKA_FAILED, CMOCKA_SKIPPED))
+    return [run - failed - skipped, failed, skipped] if run else None
 
-print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-sys.exit(failed != 0 or passed == 0)
+
+def meson(path):
+    totals, skipped = [0, 0, 0], []
+    with open(path, encoding="utf-8") as log:
+        for line in log:
+            test = json.loads(line)
+            result, output = test["result"], (test.get("stdout") or "") + "\n" + (test.get("stderr") or "")
+            counts = cmocka(output)
+            if result == "SKIP":
+                counts = [0, 0, 1]
+                reasons = [text for text in output.splitlines() if text.strip()]
+                skipped.append("%s: %s" % (test["name"], reasons[-1].strip() if reasons else "no reason given"))
+            elif counts is None:
+                counts = [1, 0, 0] if result in ("OK", "EXPECTEDFAIL") else [0, 1, 0]
+            else:
+                if counts[2]:
+                    skipped.append("%s: %d of its tests" % (test["name"], counts[2]))
+                if result not in ("OK", "EXPECTEDFAIL") and not counts[1]:
+                    counts[1] += 1  # died before it could count, or after
+            totals = [a + b for a, b in zip(totals, counts)]
+    return totals, skipped
+
+
+def pytest(path):
+    totals, skipped = [0, 0, 0], []
+    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            totals[1] += 1
+        elif case.find("skipped") is not None:
+            totals[2] += 1
+            skipped.append("%s: %s" % (case.get("name"), case.find("skipped").get("message")))
+        else:
+            totals[0] += 1
+    return totals, skipped
+
+
+def read(what, reader, path, status):
+    """Results of one runner; a runner that failed must have a failure to show."""
+    try:
+        totals, skipped = reader(path)
+    except (OSError, ValueError, xml.etree.ElementTree.ParseError) as error:
+        print("%s left no results (%s)" % (what, error))
+        return [0, 1, 0], []
+    if status and not totals[1]:
+        print("%s ended with status %d" % (what, status))
+        totals[1] += 1
+    if not sum(totals):
+        print("%s ran nothing" % what)
+        totals[1] += 1
+    return totals, skipped
+
+
+def main():
+    meson_totals, meson_skipped = read("meson test", meson, sys.argv[1], int(sys.argv[2]))
+    pytest_totals, pytest_skipped = read("pytest", pytest, sys.argv[3], int(sys.argv[4]))
+    for line in meson_skipped + pytest_skipped:
+        print("skipped: " + line)
+    passed, failed, skipped = (a + b for a, b in zip(meson_totals, pytest_totals))
+    print("meson: %d passed, %d failed; end-to-end: %d passed, %d failed" % (*meson_totals[:2], *pytest_totals[:2]))
+    line = "%d passed, %d failed" % (passed, failed)
+    print(line + (", %d skipped" % skipped if skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+sys.exit(main())

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The test programs, in every mode: what they print and how they end must not depend on where they run."""
+import pytest
+
+from conftest import MATRIX, PROGRAMS, assert_same, execute
+
+# Every one prints "NAME: ok" for each thing it checked; a native run that does not is a broken test.
+EVERYWHERE = [
+    "bad_pointers", "context", "dirs", "fault_context", "fault_context_pie", "faults", "faults_pie", "files",
+    "fpenv_threads", "futex", "memory", "memory_pie", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "storm",
+    "storm_musl", "storm_pie", "syscall_regs", "syscall_regs_pie", "threads", "timers", "start_state",
+]
+# Other builds and long ones: where they are interrupted most, and where they are not told of it.
+SOME = ["dirs_musl", "malloc_stress", "malloc_stress_musl", "pipes_musl", "signals_blocking_musl", "threads_many",
+        "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
+
+
+def check(vigil, name, notify, hz, *args, **more):
+    native = vigil.compare(PROGRAMS / name, *args, notify=notify, hz=hz, **more)
+    assert native.status == 0 and native.stdout, native
+
+
+@pytest.mark.parametrize("notify,hz", MATRIX)
+@pytest.mark.parametrize("name", EVERYWHERE)
+def test_everywhere(vigil, name, notify, hz):
+    check(vigil, name, notify, hz)
+
+
+@pytest.mark.parametrize("notify,hz", [("on", 5000), ("off", 250)])
+@pytest.mark.parametrize("name", SOME)
+def test_some(vigil, name, notify, hz):
+    check(vigil, name, notify, hz)
+
+
+@pytest.mark.parametrize("notify,hz", [("on", 250), ("off", 250)])
+@pytest.mark.parametrize("section", [
+    "event counters",
+    pytest.param("epoll", marks=pytest.mark.xfail(strict=True, reason="epoll is not there yet")),
+    pytest.param("socket pairs", marks=pytest.mark.xfail(strict=True, reason="sockets are not there yet")),
+])
+def test_events(vigil, section, notify, hz):
+    check(vigil, "events", notify, hz, "--only", section)
+
+
+@pytest.mark.parametrize("notify,hz", MATRIX)
+def test_vector_state(vigil, notify, hz):
+    check(vigil, "fpstate", notify, hz, 60)
+
+
+@pytest.mark.parametrize("notify,hz", MATRIX)
+def test_long_computation(vigil, notify, hz):
+    check(vigil, "long_compute", notify, hz, 500000)
+
+
+@pytest.mark.parametrize("notify,hz", [("on", 250), ("off", 250)])
+@pytest.mark.parametrize("name", ["env_args", "env_args_pie", "hello", "hello_musl"])
+def test_arguments(vigil, name, notify, hz):
+    check(vigil, name, notify, hz, "one", "two words", "", "--", "-x", "\u00fc\n\t", "x" * 5000)
+
+
+def test_many_arguments(vigil):
+    check(vigil, "env_args", "on", 250, *("argument-%d" % i for i in range(2000)))
+
+
+def test_many_variables(vigil):
+    program = str(PROGRAMS / "env_args")
+    env = dict({"VARIABLE_%d" % i: "value %d" % i for i in range(300)}, EMPTY="", LONG="y" * 20000, ODD="a=b=c")
+    native = execute([program], env=dict(vigil.env, **env))
+    assert b"VARIABLE_299=value 299" in native.stdout
+    assert_same(vigil.run(program, env=env), native)
+
+
+@pytest.mark.parametrize("notify,hz", [("on", 250), ("off", 250)])
+def test_large_output_and_input(vigil, notify, hz):
+    text = b"".join(b"line %d of the input\n" % i for i in range(20000))
+    check(vigil, "stdio_large", notify, hz, 700, stdin=text)
