@@ -6,12 +6,12 @@
 # usage: storm.sh BUILD COUNT
 set -uo pipefail
 build=$1 wanted=$2
-total=0 runs=0 seed=${SEED:-1} rounds=10
-[ "$wanted" -gt 100000 ] && rounds=100
+total=0 runs=0 seed=${SEED:-1} rounds=1
+[ "$wanted" -gt 100000 ] && rounds=10
 while [ "$total" -lt "$wanted" ] && [ $runs -lt 1000 ]; do
     mode=on
     [ $((runs % 4)) = 3 ] && mode=off
-    output=$(timeout 100 "$build/cli/vigil" run --aex-notify=$mode --aex "threads:$seed,30" --tick-hz 0 --stats --max-threads 12 \
+    output=$(timeout 600 "$build/cli/vigil" run --aex-notify=$mode --aex "threads:$seed,30" --tick-hz 0 --stats --max-threads 12 \
              --enclave-size 64M -- "$build/tests/storm" $rounds 2>&1)
     status=$?
     aex=$(sed -n 's/.* AEX \([0-9]*\) (interrupts.*/\1/p' <<<"$output")
