@@ -7,7 +7,6 @@
 set -uo pipefail
 build=$1 wanted=$2
 total=0 runs=0 seed=${SEED:-1} rounds=1
-[ "$wanted" -gt 100000 ] && rounds=10
 while [ "$total" -lt "$wanted" ] && [ $runs -lt 1000 ]; do
     mode=on
     [ $((runs % 4)) = 3 ] && mode=off
