@@ -11,6 +11,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* FUTEX_OP of the kernel's header shifts into the sign bit. */
+static uint32_t encode(uint32_t op, uint32_t argument, uint32_t compare, uint32_t with)
+{
+    return op << 28 | (compare & 15) << 24 | (argument & 0xfff) << 12 | (with & 0xfff);
+}
+
 #define THREADS 8
 #define MS 1000000ll
 
@@ -160,7 +166,7 @@ static void wake_op_modifies_and_compares(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++) {
-        uint32_t encoded = (uint32_t)FUTEX_OP(ops[i].op, ops[i].arg, FUTEX_OP_CMP_EQ, 1);
+        uint32_t encoded = encode((uint32_t)ops[i].op, ops[i].arg, FUTEX_OP_CMP_EQ, 1);
         word[16] = real = ops[i].before;
         assert_int_equal(futex((uint64_t)word, FUTEX_WAKE_OP, 1, 1, (uint64_t)(word + 16), encoded), 0);
         assert_int_equal(syscall(SYS_futex, &real + 0, FUTEX_WAKE_OP, 1, 1, &real, encoded), 0);
@@ -174,7 +180,7 @@ static void wake_op_modifies_and_compares(void **state)
         word[0] = 0;
         assert_int_equal(start_waiters(1), 1);
         word[0] = compares[i].old;
-        uint32_t encoded = (uint32_t)FUTEX_OP(FUTEX_OP_SET, 0, compares[i].cmp, 5);
+        uint32_t encoded = encode(FUTEX_OP_SET, 0, (uint32_t)compares[i].cmp, 5);
         assert_int_equal(futex((uint64_t)(word + 16), FUTEX_WAKE_OP, 1, 1, (uint64_t)word, encoded), compares[i].passes);
         futex((uint64_t)word, FUTEX_WAKE, 1, 0, 0, 0);
         fake_join_all();
@@ -182,7 +188,7 @@ static void wake_op_modifies_and_compares(void **state)
         signals_thread_exit(&threads[0]);
     }
     assert_int_equal(futex((uint64_t)word, FUTEX_WAKE_OP, 1, 1, (uint64_t)(word + 16),
-                           (uint32_t)FUTEX_OP(6, 0, FUTEX_OP_CMP_EQ, 0)), -ENOSYS);
+                           encode(6, 0, FUTEX_OP_CMP_EQ, 0)), -ENOSYS);
 }
 
 static void put_time(uint64_t at, int64_t ns)
