@@ -59,7 +59,7 @@ void signals_thread_exit(struct thread *thread)
     kfree(s);
 }
 
-/* ---- system calls that were cut short ------------------------------------------------------------------------------ */
+/* ---- system calls that were cut short ---------------------------------------------------------------------------- */
 static void restart(struct checkpoint *regs, long nr)
 {
     regs->rax = (uint64_t)nr;
@@ -118,7 +118,7 @@ long sys_restart_syscall(SYSCALL_ARGS)
     return (long)regs->rax;
 }
 
-/* ---- delivery ------------------------------------------------------------------------------------------------------ */
+/* ---- delivery ---------------------------------------------------------------------------------------------------- */
 static void default_action(int sig)
 {
     switch (signal_default(sig)) {

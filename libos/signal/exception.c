@@ -26,7 +26,7 @@ static void force(int sig, int code, uint64_t address)
     signal_force(&info);
 }
 
-/* ---- floating point ------------------------------------------------------------------------------------------------ */
+/* ---- floating point ---------------------------------------------------------------------------------------------- */
 /* Unmasked exception bits (x87 and SSE have them in the same places) to si_code, in Linux's order; 0: none. */
 static int fp_code(uint32_t bits)
 {
@@ -58,7 +58,7 @@ static void fp_exception(const struct checkpoint *regs, uint8_t vector)
         force(SIGFPE, code, regs->rip);
 }
 
-/* ---- page faults --------------------------------------------------------------------------------------------------- */
+/* ---- page faults ------------------------------------------------------------------------------------------------- */
 static bool access_allowed(int prot, uint32_t error_code)
 {
     if (prot < 0)
@@ -99,8 +99,8 @@ static void page_fault(const struct exception *exc)
         if (spurious_fault(s, page, prot))
             return;
         log_line(VIGIL_LOG_ERROR,
-                 "the host withholds page 0x%lx, which the program may access: SIGBUS; the host is out of enclave memory "
-                 "or hostile", (unsigned long)page);
+                 "the host withholds page 0x%lx, which the program may access: SIGBUS; the host is out of enclave "
+                 "memory or hostile", (unsigned long)page);
     }
     s->trapno = SGX_VEC_PF;
     s->error_code = (exc->error_code & ~SGX_PFEC_SGX) | SGX_PFEC_U;
@@ -111,7 +111,7 @@ static void page_fault(const struct exception *exc)
         force(SIGSEGV, prot < 0 ? SEGV_MAPERR : SEGV_ACCERR, exc->address);
 }
 
-/* ---- the rest -------------------------------------------------------------------------------------------------------- */
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 static void note_cpuid(const struct checkpoint *regs)
 {
     uint8_t bytes[2];

@@ -19,7 +19,7 @@
  * runtime's own way there. */
 #define FLAGS_RESTORED 0x40cd5u
 
-/* ---- building ------------------------------------------------------------------------------------------------------ */
+/* ---- building ---------------------------------------------------------------------------------------------------- */
 /* The XSAVE image with Linux's marks, in the thread's own buffer. Its size. */
 static size_t save_xstate(struct signal_state *s)
 {
@@ -104,7 +104,7 @@ int frame_push(struct checkpoint *regs, const struct action *action, const struc
     return 0;
 }
 
-/* ---- rt_sigreturn -------------------------------------------------------------------------------------------------- */
+/* ---- rt_sigreturn ------------------------------------------------------------------------------------------------ */
 /* Is there more than the legacy part, and is it complete? 1, 0, or -EFAULT. */
 static int has_extended(uint64_t fpstate, const struct frame_sw *sw)
 {

@@ -146,7 +146,7 @@ int signal_take(uint64_t set, struct siginfo_image *info, struct action *action)
     return sig;
 }
 
-/* ---- sending ------------------------------------------------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------------------------------------------------- */
 static bool wants(const struct signal_state *s, int sig)
 {
     return !(s->mask & SIG_BIT(sig)) || (s->wait_set & SIG_BIT(sig));
@@ -310,7 +310,7 @@ bool signal_holds_timer(int id)
     return found;
 }
 
-/* ---- the host's events --------------------------------------------------------------------------------------------- */
+/* ---- the host's events ------------------------------------------------------------------------------------------- */
 static void post_from_host(int sig)
 {
     struct siginfo_image info;

@@ -60,7 +60,7 @@ struct signal_state {
 
 extern lock_t signals_lock;
 
-/* ---- queue.c ---- */
+/* ---- queue.c ----------------------------------------------------------------------------------------------------- */
 extern struct pending shared_pending;
 /* 0, -EINVAL, or -EAGAIN (a queued signal and no room). thread must not end during the call: it is the caller itself or
  * threads_lock is held; *kick_slot then says whom to kick after unlocking, -1: nobody. */
@@ -84,7 +84,7 @@ void signal_init_image(struct siginfo_image *info, int sig, int code);
 /* From the program itself. */
 void signal_init_own(struct siginfo_image *info, int sig, int code);
 
-/* ---- action.c ---- */
+/* ---- action.c ---------------------------------------------------------------------------------------------------- */
 extern struct action actions[SIGNAL_MAX + 1]; /* under signals_lock */
 enum signal_default { SIGNAL_TERMINATE, SIGNAL_IGNORE, SIGNAL_STOP };
 enum signal_default signal_default(int sig);
@@ -95,19 +95,19 @@ void actions_init(void);
 int signal_watch_timer(void);
 #define HOST_TIMER_SIGNAL 63
 
-/* ---- mask.c ---- */
+/* ---- mask.c ------------------------------------------------------------------------------------------------------ */
 #define UNBLOCKABLE (SIG_BIT(9) | SIG_BIT(19)) /* SIGKILL, SIGSTOP */
 void signal_set_mask(uint64_t mask);
 /* For the length of the current call (sigsuspend, ppoll ...): libos_return puts the old mask back, or into the frame of
  * the handler that ends the call. */
 void signals_set_temporary_mask(uint64_t mask);
 
-/* ---- altstack.c ---- */
+/* ---- altstack.c -------------------------------------------------------------------------------------------------- */
 bool on_altstack(const struct signal_state *state, uint64_t rsp);
 void altstack_reset(struct signal_state *state);
 int altstack_set(struct signal_state *state, const struct stack_image *stack, uint64_t rsp);
 
-/* ---- frame.c ---- */
+/* ---- frame.c ----------------------------------------------------------------------------------------------------- */
 /* Makes the handler the next thing the application does. -EFAULT: the frame cannot be written. */
 int frame_push(struct checkpoint *regs, const struct action *action, const struct siginfo_image *info, uint64_t mask);
 

@@ -12,7 +12,8 @@
 /* Flags that are fine for a thread. Files and directories are shared whether asked for or not. */
 #define KNOWN \
     (THREAD_FLAGS | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID | \
-     CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_PTRACE | CLONE_IO | CLONE_PARENT)
+     CLONE_CHILD_CLEARTID | CLONE_CHILD_SETTID | CLONE_DETACHED | CLONE_UNTRACED | CLONE_PTRACE | CLONE_IO | \
+     CLONE_PARENT)
 
 #define CLONE_ARGS_VER0 64
 
@@ -25,7 +26,7 @@ static long no_processes(const char *what)
     static bool told;
 
     if (!__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
-        log_line(VIGIL_LOG_WARNING, "%s: the program wants a new process, and only threads are supported: ENOSYS", what);
+        log_line(VIGIL_LOG_WARNING, "%s: the program wants a new process, only threads are supported: ENOSYS", what);
     return -ENOSYS;
 }
 
@@ -113,8 +114,8 @@ static long make(const struct request *request)
 long sys_clone(SYSCALL_ARGS)
 {
     struct request request = {
-        .flags = (uint32_t)a0 & ~(uint32_t)CSIGNAL, .stack = (uint64_t)a1, .parent_tid = (uint64_t)a2, .child_tid = (uint64_t)a3,
-        .tls = (uint64_t)a4};
+        .flags = (uint32_t)a0 & ~(uint32_t)CSIGNAL, .stack = (uint64_t)a1, .parent_tid = (uint64_t)a2,
+        .child_tid = (uint64_t)a3, .tls = (uint64_t)a4};
     long status = check_flags(request.flags);
 
     return status == 1 ? make(&request) : status;

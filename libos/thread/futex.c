@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Futexes, inside the enclave: the host only ever sees a thread sleep. A waiter is an object on the waiting thread's
- * kernel stack, in the queue of its word's bucket. All of its fields but woken are under the bucket's lock; whoever takes
- * it out of the queue sets woken last and does not touch it afterwards.
+ * kernel stack, in the queue of its word's bucket. All of its fields but woken are under the bucket's lock; whoever
+ * takes it out of the queue sets woken last and does not touch it afterwards.
  * No wake-up is lost: the waiter compares the word and enqueues itself under the lock that a waker takes after it has
  * changed the word; and unpark before park makes park return at once. */
 #include "libos/thread/thread.h"
@@ -35,7 +35,7 @@ static struct bucket *bucket_of(uint64_t address)
 }
 _Static_assert(BUCKETS == 1 << (64 - 58), "bucket_of");
 
-/* ---- queues, under the bucket's lock ------------------------------------------------------------------------------- */
+/* ---- queues, under the bucket's lock ----------------------------------------------------------------------------- */
 static void enqueue(struct bucket *b, struct waiter *w)
 {
     __atomic_store_n(&w->bucket, b, __ATOMIC_RELAXED);
@@ -104,7 +104,7 @@ static void unlock_both(struct bucket *a, struct bucket *b)
         unlock(&b->lock);
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
 /* True: it was still queued and is not any more. False: somebody woke it. */
 static bool withdraw(struct waiter *w)
 {
@@ -161,7 +161,7 @@ static long futex_wait(uint64_t address, uint32_t expected, uint32_t bitset, con
     return result;
 }
 
-/* ---- waking -------------------------------------------------------------------------------------------------------- */
+/* ---- waking ------------------------------------------------------------------------------------------------------ */
 int futex_wake(uint64_t address, int n, uint32_t bitset)
 {
     struct bucket *b = bucket_of(address);
@@ -229,7 +229,7 @@ static long futex_requeue(uint64_t from_address, uint64_t to_address, int wake, 
     return done;
 }
 
-/* ---- FUTEX_WAKE_OP ------------------------------------------------------------------------------------------------- */
+/* ---- FUTEX_WAKE_OP ----------------------------------------------------------------------------------------------- */
 static int32_t sign_extend12(uint32_t x)
 {
     return (int32_t)(x << 20) >> 20;
@@ -318,7 +318,7 @@ static long futex_wake_op(uint64_t address1, uint64_t address2, int n1, int n2, 
     return passes ? woken + futex_wake(address2, n2, ~0u) : woken;
 }
 
-/* ---- the system call ------------------------------------------------------------------------------------------------ */
+/* ---- the system call --------------------------------------------------------------------------------------------- */
 static long do_wait(uint64_t address, int op, uint32_t value, const void *timeout, uint32_t bitset)
 {
     bool absolute = (op & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET;

@@ -25,7 +25,7 @@ struct thread_time {
 };
 static struct thread_time *thread_times;
 
-/* ---- conversions --------------------------------------------------------------------------------------------------- */
+/* ---- conversions ------------------------------------------------------------------------------------------------- */
 bool timespec_valid(const struct timespec_image *t)
 {
     return t->sec >= 0 && t->nsec >= 0 && t->nsec < NS_PER_SEC;
@@ -41,7 +41,7 @@ struct timespec_image ns_timespec(int64_t ns)
     return (struct timespec_image){ns / NS_PER_SEC, ns % NS_PER_SEC};
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 static bool clock_exists(int clock)
 {
     return clock >= 0 && clock < CLOCKS && clock != 10 /* SGI's, gone */;
@@ -190,7 +190,7 @@ long sys_time(SYSCALL_ARGS)
     return now;
 }
 
-/* ---- setting: the host's clock is not the program's to set ------------------------------------------------------------ */
+/* ---- setting: the host's clock is not the program's to set ------------------------------------------------------- */
 long sys_clock_settime(SYSCALL_ARGS)
 {
     struct timespec_image t;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Interval timers and alarm. ITIMER_REAL is one of the timers in timers.c; the two that measure CPU time are the host's,
- * because only it knows. */
+ * Interval timers and alarm. ITIMER_REAL is one of the timers in timers.c; the two that measure CPU time are the
+ * host's, because only it knows. */
 #include "libos/time/timers.h"
 
 #include <asm/unistd_64.h>

@@ -29,7 +29,7 @@ int64_t timespec_ns(const struct timespec_image *t);
 bool timespec_valid(const struct timespec_image *t);
 struct timespec_image ns_timespec(int64_t ns);
 
-/* ---- timers.c ---- */
+/* ---- timers.c ---------------------------------------------------------------------------------------------------- */
 /* The host's timer signal came: expire what is due. */
 void timers_run(void);
 /* A signal of a timer is being delivered. */

@@ -51,7 +51,7 @@ int timer_next_id(void)
     return last_id;
 }
 
-/* ---- the host's timer ---------------------------------------------------------------------------------------------- */
+/* ---- the host's timer -------------------------------------------------------------------------------------------- */
 static int ask_host_to_create(void)
 {
     struct sigevent_image event = {.signo = HOST_TIMER_SIGNAL, .notify = SIGEV_SIGNAL};
@@ -143,7 +143,7 @@ static int arm_for_all(const struct now *now)
     return host_timer_arm(earliest);
 }
 
-/* ---- expiring ------------------------------------------------------------------------------------------------------ */
+/* ---- expiring ---------------------------------------------------------------------------------------------------- */
 /* How many expirations have passed, the next one is set. */
 static int64_t forward(struct timer *t, int64_t now)
 {
@@ -218,7 +218,7 @@ void timer_signal_taken(struct siginfo_image *info)
     unlock(&timers_lock);
 }
 
-/* ---- setting and reading ------------------------------------------------------------------------------------------- */
+/* ---- setting and reading ----------------------------------------------------------------------------------------- */
 int timer_set(struct timer *timer, int64_t value, int64_t interval, bool absolute)
 {
     struct now now = read_clocks();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The program's timers, all driven by one timer of the host: it is set to the earliest deadline, and when its signal
- * comes, what is due by the clock expires. The host decides when that is, never whether a timer that is not due does. */
+ * comes, what is due by the clock expires. The host decides when that is, not whether a timer that is not due does. */
 #ifndef VIGIL_TIMERS_H
 #define VIGIL_TIMERS_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Signal frames and exceptions against the kernel this test runs on: the same signal is raised natively, and every field
- * of the frame that the kernel wrote must be what the LibOS writes for the same registers. */
+ * Signal frames and exceptions against the kernel this test runs on: the same signal is raised natively, and every
+ * field of the frame that the kernel wrote must be what the LibOS writes for the same registers. */
 #define _GNU_SOURCE
 #include "libos_sig.h"
 
@@ -213,7 +213,7 @@ static void frame_is_the_kernels(void **state)
     assert_int_equal(current_thread()->signals->mask, 0);
 }
 
-/* ---- exceptions ---------------------------------------------------------------------------------------------------- */
+/* ---- exceptions -------------------------------------------------------------------------------------------------- */
 /* Runs statements that must fault; true if the handler came. */
 #define FAULTS(statements) (sigsetjmp(native.jump, 1) ? true : ({ statements; false; }))
 

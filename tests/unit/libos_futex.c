@@ -181,7 +181,8 @@ static void wake_op_modifies_and_compares(void **state)
         assert_int_equal(start_waiters(1), 1);
         word[0] = compares[i].old;
         uint32_t encoded = encode(FUTEX_OP_SET, 0, (uint32_t)compares[i].cmp, 5);
-        assert_int_equal(futex((uint64_t)(word + 16), FUTEX_WAKE_OP, 1, 1, (uint64_t)word, encoded), compares[i].passes);
+        assert_int_equal(futex((uint64_t)(word + 16), FUTEX_WAKE_OP, 1, 1, (uint64_t)word, encoded),
+                         compares[i].passes);
         futex((uint64_t)word, FUTEX_WAKE, 1, 0, 0, 0);
         fake_join_all();
         current_thread()->next = NULL;
@@ -252,10 +253,12 @@ static void errors_are_the_kernels(void **state)
     const struct { uint64_t address; int op; uint32_t value; uint64_t timeout, address2; uint32_t value3; } calls[] = {
         {user, FUTEX_WAIT, 1, 0, 0, 0}, {user + 1, FUTEX_WAIT, 0, 0, 0, 0}, {none, FUTEX_WAIT, 0, 0, 0, 0},
         {user, FUTEX_WAIT, 0, at + 16, 0, 0}, {user, FUTEX_WAIT, 0, 8, 0, 0}, {user, FUTEX_WAIT, 0, at, 0, 0},
-        {user, FUTEX_WAIT_BITSET, 0, at, 0, 0}, {user, FUTEX_WAKE_BITSET, 1, 0, 0, 0}, {user + 2, FUTEX_WAKE, 1, 0, 0, 0},
+        {user, FUTEX_WAIT_BITSET, 0, at, 0, 0}, {user, FUTEX_WAKE_BITSET, 1, 0, 0, 0},
+        {user + 2, FUTEX_WAKE, 1, 0, 0, 0},
         {none, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, 0, 0, 0}, {user, 77, 0, 0, 0, 0},
         {none, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, 0, 0, 0}, {8, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, 0, 0, 0, 0},
-        {user, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1, 0, 0, 0}, {user, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 1, 0, 0, 0}, {user, FUTEX_CMP_REQUEUE, 1, 1, user + 3, 0},
+        {user, FUTEX_WAKE | FUTEX_CLOCK_REALTIME, 1, 0, 0, 0}, {user, FUTEX_WAIT | FUTEX_CLOCK_REALTIME, 1, 0, 0, 0},
+        {user, FUTEX_CMP_REQUEUE, 1, 1, user + 3, 0},
         {user, FUTEX_CMP_REQUEUE, 1, 1, user + 4, 5}, {user, FUTEX_REQUEUE, 1, (uint32_t)-1, user + 4, 5},
         {user, FUTEX_WAKE_OP, 1, 1, none, 0}, {user, FUTEX_WAKE_OP, 1, 1, user + 6, 0}};
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
@@ -270,7 +273,7 @@ static void errors_are_the_kernels(void **state)
     }
 }
 
-/* ---- no wake-up is lost: a mutex and a counter ---------------------------------------------------------------------- */
+/* ---- no wake-up is lost: a mutex and a counter ------------------------------------------------------------------- */
 #define ROUNDS 3000
 static uint64_t counter;
 
@@ -317,8 +320,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        TEST(wake_wakes_as_many_as_asked), TEST(bitsets_choose), TEST(requeue_moves), TEST(wake_op_modifies_and_compares),
-        TEST(timeouts), TEST(signals_cut_waits_short), TEST(errors_are_the_kernels), TEST(nothing_is_lost),
+        TEST(wake_wakes_as_many_as_asked), TEST(bitsets_choose), TEST(requeue_moves),
+        TEST(wake_op_modifies_and_compares), TEST(timeouts), TEST(signals_cut_waits_short),
+        TEST(errors_are_the_kernels), TEST(nothing_is_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

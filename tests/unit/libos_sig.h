@@ -37,7 +37,8 @@ static inline int sig_setup(void **state)
     assert_int_equal(signals_init(), 0);
     user = (uint64_t)mm_map(0, SIG_USER_PAGES * VIGIL_PAGE, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS);
     assert_true((long)user > 0);
-    *current_regs() = (struct checkpoint){.rip = 0x1000, .rsp = user + SIG_USER_PAGES * VIGIL_PAGE - 64, .rflags = 0x202};
+    *current_regs() = (struct checkpoint){
+        .rip = 0x1000, .rsp = user + SIG_USER_PAGES * VIGIL_PAGE - 64, .rflags = 0x202};
     return 0;
 }
 

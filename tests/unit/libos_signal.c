@@ -12,7 +12,7 @@
 #define RT2 (SIGRTMIN_ + 9)
 #define SIGRTMIN_ 32
 
-/* ---- restarting ---------------------------------------------------------------------------------------------------- */
+/* ---- restarting -------------------------------------------------------------------------------------------------- */
 enum outcome { RESULT, EINTR_, AGAIN, AGAIN_BY_219 };
 
 static void check_restart(long result, bool handler, uint64_t flags, enum outcome want)
@@ -82,7 +82,7 @@ static void restart_syscall_is_once(void **state)
     assert_int_equal(sig_call(__NR_restart_syscall, 0, 0, 0, 0, 0, 0), -EINTR);
 }
 
-/* ---- queues -------------------------------------------------------------------------------------------------------- */
+/* ---- queues ------------------------------------------------------------------------------------------------------ */
 static void queue_value(int sig, uint64_t value)
 {
     struct siginfo_image info = {.signo = sig, .code = SI_QUEUE};
@@ -185,7 +185,7 @@ static void frames_stack_up(void **state)
     assert_int_equal(current_thread()->signals->mask, 0);
 }
 
-/* ---- dispositions -------------------------------------------------------------------------------------------------- */
+/* ---- dispositions ------------------------------------------------------------------------------------------------ */
 static void sigaction_checks_and_keeps(void **state)
 {
     struct action action = {SIG_HANDLER, ~0ull, SIG_RESTORER, ~0ull}, old;
@@ -301,7 +301,7 @@ static void stop_is_the_hosts(void **state)
     assert_int_equal(stopped_with, SIGSTOP);
 }
 
-/* ---- the host's events --------------------------------------------------------------------------------------------- */
+/* ---- the host's events ------------------------------------------------------------------------------------------- */
 static void host_may_report_what_was_asked_for(void **state)
 {
     static const int never[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGKILL, SIGSTOP, SIGCHLD, RT1};
@@ -341,7 +341,7 @@ static void host_may_report_what_was_asked_for(void **state)
     }
 }
 
-/* ---- masks --------------------------------------------------------------------------------------------------------- */
+/* ---- masks ------------------------------------------------------------------------------------------------------- */
 static void suspend_mask_comes_back(void **state)
 {
     struct checkpoint *regs = current_regs();

@@ -136,7 +136,7 @@ static void unusable_stacks(void **state)
     assert_int_equal(deliver_status(SIGUSR2), SIGSEGV);
 }
 
-/* ---- rt_sigreturn -------------------------------------------------------------------------------------------------- */
+/* ---- rt_sigreturn ------------------------------------------------------------------------------------------------ */
 /* Delivers a signal, lets change() loose on the frame, returns from the handler. The exit status, -1: it lives. */
 struct change {
     void (*change)(struct sigframe_image *frame, unsigned char *xstate);
@@ -290,7 +290,7 @@ static void missing_frames(void **state)
         assert_int_equal(fake_catch_exit(return_without_frame, &at[i]), SIGSEGV);
 }
 
-/* ---- page faults the host answers for ------------------------------------------------------------------------------- */
+/* ---- page faults the host answers for ---------------------------------------------------------------------------- */
 static void pages_the_host_withholds(void **state)
 {
     struct checkpoint *regs = current_regs();

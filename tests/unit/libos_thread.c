@@ -160,7 +160,8 @@ static void limit_of_threads(void **state)
     (void)state;
     fake_thread_main = child_waits;
     uint32_t last = process_pid();
-    while (made < 100 && (tid = sys_clone(PTHREAD_FLAGS, (long)user + 8192, (long)PARENT_TID, (long)CHILD_TID, 0, 0)) > 0) {
+    while (made < 100 &&
+           (tid = sys_clone(PTHREAD_FLAGS, (long)user + 8192, (long)PARENT_TID, (long)CHILD_TID, 0, 0)) > 0) {
         assert_int_equal(tid, last + 1);
         last = (uint32_t)tid;
         made++;
@@ -194,7 +195,7 @@ static void last_thread_ends_the_process(void **state)
     self->next = NULL;
 }
 
-/* ---- robust futexes ------------------------------------------------------------------------------------------------ */
+/* ---- robust futexes ---------------------------------------------------------------------------------------------- */
 static void robust_list(void **state)
 {
     uint64_t head[3] = {user + 64, 16, user + 192}, entry1[3] = {user + 128 + 1 /* PI */, 0, 0};
@@ -240,7 +241,7 @@ static void robust_list_that_is_broken(void **state)
     assert_int_equal(fake_catch_exit(exit_alone, NULL), 7 << 8);
 }
 
-/* ---- signals among threads ------------------------------------------------------------------------------------------ */
+/* ---- signals among threads --------------------------------------------------------------------------------------- */
 static long child_got;
 
 static void child_sigwaits(struct checkpoint *regs)

@@ -14,7 +14,7 @@
 #define MS 1000000ll
 #define SEC 1000000000ll
 
-/* ---- a scripted host ----------------------------------------------------------------------------------------------- */
+/* ---- a scripted host --------------------------------------------------------------------------------------------- */
 static struct {
     int64_t now;                 /* what every clock says */
     int64_t raw_sec, raw_nsec;   /* unless these are set */
@@ -31,7 +31,7 @@ static long scripted(long nr, long a0, long a1, long a2, long a3, long a4, long 
     switch (nr) {
     case __NR_clock_gettime:
     case __NR_clock_getres: {
-        struct timespec_image t = host.raw ? (struct timespec_image){host.raw_sec, host.raw_nsec} : ns_timespec(host.now);
+        struct timespec_image raw = {host.raw_sec, host.raw_nsec}, t = host.raw ? raw : ns_timespec(host.now);
         memcpy((void *)a1, &t, sizeof(t));
         return host.result;
     }
@@ -71,7 +71,8 @@ static void read_clock(void *clock)
 static void times_that_are_none(void **state)
 {
     static const struct { int64_t sec, nsec; long result; } bad[] = {
-        {-1, 0, 0}, {0, -1, 0}, {0, 1000000000, 0}, {INT64_MAX, 0, 0}, {1ll << 34, 5, 0}, {1, 1, -EINVAL}, {1, 1, 4096}};
+        {-1, 0, 0}, {0, -1, 0}, {0, 1000000000, 0}, {INT64_MAX, 0, 0}, {1ll << 34, 5, 0}, {1, 1, -EINVAL},
+        {1, 1, 4096}};
     int clock = CLOCK_MONOTONIC;
 
     (void)state;
@@ -105,7 +106,7 @@ static void monotonic_clocks_do_not_go_back(void **state)
     assert_int_equal(time_now(CLOCK_REALTIME), start - SEC);
 }
 
-/* ---- timers -------------------------------------------------------------------------------------------------------- */
+/* ---- timers ------------------------------------------------------------------------------------------------------ */
 static struct { struct timespec_image interval, value; } setting;
 
 static long set_timer(int id, int flags, int64_t value, int64_t interval)
@@ -201,7 +202,8 @@ static void one_host_timer_for_all(void **state)
     (void)state;
     signal_set_mask(~0ull);
     int creations = host.creations;
-    long a = create_timer(CLOCK_MONOTONIC, 0, 40, 1, 0), b = create_timer(CLOCK_REALTIME, 4, 41, 2, (int)current_thread()->tid);
+    long a = create_timer(CLOCK_MONOTONIC, 0, 40, 1, 0);
+    long b = create_timer(CLOCK_REALTIME, 4, 41, 2, (int)current_thread()->tid);
     long c = create_timer(CLOCK_BOOTTIME, 1, 0, 0, 0); /* SIGEV_NONE */
     assert_true(host.creations <= creations + 1);
     set_timer((int)a, 0, 50 * MS, 0);
@@ -268,7 +270,7 @@ static void alarm_and_itimer_real(void **state)
     assert_int_equal(sys_setitimer(3, 0, 0, 0, 0, 0), -EINVAL);
 }
 
-/* ---- sleeping, on the real host ------------------------------------------------------------------------------------- */
+/* ---- sleeping, on the real host ---------------------------------------------------------------------------------- */
 static void put_time(int64_t ns)
 {
     struct timespec_image t = ns_timespec(ns);
