@@ -5,18 +5,22 @@
 
 #include <stdio.h>
 
+static bool refuse(struct host_sgx *sgx, const char *reason)
+{
+    sgx->usable = false;
+    snprintf(sgx->reason, sizeof(sgx->reason), "%s", reason);
+    return false;
+}
+
 static bool offers(struct host_sgx *sgx, const struct image *image)
 {
     if (!sgx->usable || !image)
         return sgx->usable;
-    if ((image->secs.attributes.flags & SGX_ATTR_AEXNOTIFY) && !(sgx->aex_notify && sgx->edeccssa)) {
-        snprintf(sgx->reason, sizeof(sgx->reason), "AEX-Notify was asked for and this SGX does not have it");
-        return false;
-    }
-    if ((image->secs.miscselect & SGX_MISC_EXINFO) && !sgx->exinfo) {
-        snprintf(sgx->reason, sizeof(sgx->reason), "sgx.use_exinfo was asked for and this SGX does not have it");
-        return false;
-    }
+    if ((image->secs.attributes.flags & SGX_ATTR_AEXNOTIFY) && !(sgx->aex_notify && sgx->edeccssa))
+        return refuse(sgx, "AEX-Notify was asked for (sgx.experimental_enable_aex_notify) and this SGX does not offer it; "
+                           "use another machine, or switch it off");
+    if ((image->secs.miscselect & SGX_MISC_EXINFO) && !sgx->exinfo)
+        return refuse(sgx, "sgx.use_exinfo was asked for and this SGX does not offer it");
     return true;
 }
 
@@ -24,5 +28,6 @@ int host_probe(struct host_sgx sgx[2], const struct image *image)
 {
     backend_software.probe(&sgx[0]);
     backend_hardware.probe(&sgx[1]);
-    return offers(&sgx[1], image) ? 1 : 0;
+    offers(&sgx[0], image);
+    return offers(&sgx[1], image);
 }

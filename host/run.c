@@ -67,6 +67,14 @@ void host_thread_loop(struct host_thread *thread, uint64_t argument)
     }
 }
 
+/* Signals that reached this thread too late for its program are the process's: somebody else takes them. */
+static void pass_on_events(struct host_thread *thread)
+{
+    uint64_t left = __atomic_exchange_n(&thread->shared.pending, 0, __ATOMIC_SEQ_CST) & ~1ull;
+    for (; left; left &= left - 1)
+        kill(getpid(), __builtin_ctzll(left));
+}
+
 static void *thread_main(void *arg)
 {
     struct host_thread *thread = arg;
@@ -86,6 +94,7 @@ static void *thread_main(void *arg)
     pthread_sigmask(SIG_SETMASK, &all, NULL);
     atomic_store(&thread->tid, 0);
     host_current = NULL;
+    pass_on_events(thread);
     backend->thread_exit();
     atomic_store(&thread->occupied, 0);
     syscall(SYS_futex, &thread->occupied, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);

@@ -4,6 +4,7 @@
 #include "softsgx/enclave.h"
 
 #include <cpuid.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define CPUID_1_ECX_OSXSAVE    (1u << 27)
@@ -14,8 +15,9 @@
 
 uint64_t sgx_settable_attributes(void)
 {
-    return SGX_ATTR_DEBUG | SGX_ATTR_MODE64BIT | SGX_ATTR_PROVISIONKEY | SGX_ATTR_EINITTOKENKEY | SGX_ATTR_KSS |
-           SGX_ATTR_AEXNOTIFY;
+    /* An older processor, for those who want to see what their software does on one. */
+    uint64_t notify = getenv("SOFTSGX_WITHOUT_AEXNOTIFY") ? 0 : SGX_ATTR_AEXNOTIFY;
+    return SGX_ATTR_DEBUG | SGX_ATTR_MODE64BIT | SGX_ATTR_PROVISIONKEY | SGX_ATTR_EINITTOKENKEY | SGX_ATTR_KSS | notify;
 }
 
 /* x87, SSE, AVX and AVX-512 are what the kernel's signal frame always holds in standard format. PKRU is left out
