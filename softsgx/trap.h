@@ -130,7 +130,7 @@ void sgx_trap_tick_park(struct trap_thread *t);
 bool sgx_trap_ticking(void);
 
 /* ---- trap_step.c, trap_break.c ---- */
-/* What the step function wants in front of the instruction at cpu.rip. entered: nothing has run since EENTER/ERESUME. */
+/* What the step function wants in front of the instruction at cpu.rip. entered: none has run since the last entry. */
 enum softsgx_action sgx_trap_boundary(struct trap_thread *t, ucontext_t *uc, bool entered);
 void sgx_trap_describe(const struct trap_thread *t, ucontext_t *uc, struct softsgx_boundary *b);
 /* A stepped PUSHF has been executed: what it stored must not show TF. executed: false if it faulted instead. */

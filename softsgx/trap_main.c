@@ -235,6 +235,7 @@ static void trap_inside(struct trap_thread *t, int sig, siginfo_t *info, ucontex
 {
     struct sgx_event event = {0};
     enum trap_kind kind = sgx_trap_classify(t, sig, info, uc, &event);
+    bool native;
 
     if (kind != KIND_INTERRUPT) /* the stepped instruction is over, or has been interrupted for good */
         sgx_trap_unpatch_pushf(t, kind == KIND_STEP);
@@ -254,7 +255,8 @@ static void trap_inside(struct trap_thread *t, int sig, siginfo_t *info, ucontex
         interrupted(t, sig, info, uc);
         break;
     case KIND_EXCEPTION:
-        exception(t, info, uc, &event, event.vector == (int)uc->uc_mcontext.gregs[REG_TRAPNO] && sig != SIGSYS ? sig : 0);
+        native = sig != SIGSYS && event.vector == uc->uc_mcontext.gregs[REG_TRAPNO];
+        exception(t, info, uc, &event, native ? sig : 0);
         break;
     }
 }

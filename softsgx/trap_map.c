@@ -3,7 +3,7 @@
  * The linear address range of an enclave: reserved, protected by the semantics' word, and closed to system calls.
  *
  * A seccomp filter cannot be taken back, so a range that was ELRANGE once stays reserved after its enclave is gone: no
- * host code can ever come to lie where its system calls would be trapped. The next enclave there needs no new filter. */
+ * host code will ever lie where its system calls would be trapped. The next enclave there needs no new filter. */
 #include "softsgx/trap.h"
 
 #include <errno.h>

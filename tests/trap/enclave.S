@@ -397,7 +397,8 @@ trap_blob_end:
 
 /* ---- the host's side ---- */
 .text
-/* void trap_enter(struct trap_regs *regs RDI, uint64_t tcs RSI): one call of the enclave. One ENCLU is EENTER and AEP. */
+/* void trap_enter(struct trap_regs *regs RDI, uint64_t tcs RSI): one call of the enclave. One ENCLU is EENTER and
+ * AEP. */
 .globl trap_enter, trap_site, trap_after
 trap_enter:
     pushq %rbx

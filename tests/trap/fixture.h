@@ -56,6 +56,7 @@ void trap_check_short(const struct trap_regs *regs, uint64_t iterations);
 
 struct softsgx_stats trap_stats_now(void);
 uint64_t trap_ns(void);
+uint64_t trap_cpu_ns(void); /* of this thread: other work on the machine does not count */
 
 /* The synthetic state after an AEX of this thread, as a handler sees it. */
 void trap_check_synthetic(const struct trap_fx *fx, unsigned thread, const ucontext_t *uc);

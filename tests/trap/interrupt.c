@@ -36,8 +36,8 @@ static void test_ticks(void)
     softsgx_set_tick_hz(0);
     stats = trap_stats_now();
     printf("     %lu ticks, %lu million iterations exact\n", stats.ticks, rounds);
-    CHECK(stats.ticks > 500 && stats.aex_interrupt == stats.ticks && stats.eresume == stats.ticks, "%lu ticks, %lu AEXs",
-          stats.ticks, stats.aex_interrupt);
+    CHECK(stats.ticks > 500, "%lu ticks", stats.ticks);
+    CHECK(stats.aex_interrupt == stats.ticks && stats.eresume == stats.ticks, "%lu AEXs", stats.aex_interrupt);
     run_loop(0, 1000000);
     CHECK(trap_stats_now().ticks == stats.ticks, "ticks go on");
     CHECK(softsgx_set_tick_hz(2000000) == -EINVAL, "rate");
@@ -257,7 +257,7 @@ static void test_setxid(void)
 /* Flags that a signal frame does not carry, and one that would make the handler itself fault. */
 static void test_flags(void)
 {
-    static const uint64_t bits[] = { 1ull << 21 /* ID */, 1ull << 14 /* NT */, 1ull << 18 /* AC */, 1ull << 10 /* DF */ };
+    static const uint64_t bits[] = { 1ull << 21, 1ull << 14, 1ull << 18, 1ull << 10 }; /* ID NT AC DF */
     uint64_t all = 0;
 
     trap_open(&fx, TRAP_BASE, 0);
@@ -274,27 +274,30 @@ static void test_flags(void)
     softsgx_step(NULL, NULL);
 }
 
-/* What the cost of an AEX and its ERESUME is: forced ones, by a signal to oneself through the kernel's timer. */
+/* What one tick costs: the interrupt, its AEX and the ERESUME. The work in between must be right, the time may vary. */
+static uint64_t timed_loop(void)
+{
+    uint64_t start = trap_cpu_ns();
+
+    run_loop(0, 100000000);
+    return trap_cpu_ns() - start;
+}
+
 static void test_cost(void)
 {
-    uint64_t plain, ticked, start, n = 60000000;
     struct softsgx_stats before, after;
+    uint64_t plain, ticked, ticks;
 
     trap_open(&fx, TRAP_BASE, 0);
-    run_loop(0, n / 10);
-    start = trap_ns();
-    run_loop(0, n);
-    plain = trap_ns() - start;
+    timed_loop();
+    plain = timed_loop();
     softsgx_set_tick_hz(10000);
     before = trap_stats_now();
-    start = trap_ns();
-    run_loop(0, n);
-    ticked = trap_ns() - start;
+    ticked = timed_loop();
     after = trap_stats_now();
-    softsgx_set_tick_hz(0);
     CHECK(after.ticks > before.ticks, "no ticks");
-    printf("     tick + AEX + ERESUME: %ld ns (%lu ticks)\n", ((long)ticked - (long)plain) / (long)(after.ticks - before.ticks),
-           after.ticks - before.ticks);
+    ticks = after.ticks - before.ticks;
+    printf("     tick + AEX + ERESUME: %ld ns (%lu ticks)\n", (long)(ticked - plain) / (long)ticks, ticks);
 }
 
 int main(int argc, char **argv)
