@@ -140,6 +140,7 @@ static long get_entries(int fd, long user_buf, uint32_t size, bool old)
     struct file *file = file_from_fd(fd);
     size_t n = size < LIST_MAX ? size : LIST_MAX;
     char *buf = n ? kmalloc(n) : NULL;
+    int64_t before = file ? file->position : 0;
     long result;
 
     if (!file)
@@ -157,8 +158,10 @@ static long get_entries(int fd, long user_buf, uint32_t size, bool old)
     if (result > 0) {
         if (old)
             make_old_records(buf, (size_t)result);
-        if (copy_to_user((void *)user_buf, buf, (size_t)result))
+        if (copy_to_user((void *)user_buf, buf, (size_t)result)) {
+            file->ops->seek(file, before, SEEK_SET);
             result = -EFAULT;
+        }
     }
     kfree(buf);
     if (file)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Inside fs/: descriptors -> open files -> what is behind them. A descriptor table entry and everyone who works with a
- * file holds a reference. Lock order: descriptor table, then an object's own lock; neither is held across an OCALL. */
+ * file holds a reference. Lock order: the descriptor table's, an epoll set's, an object's own, a wait queue's. */
 #ifndef VIGIL_FS_H
 #define VIGIL_FS_H
 
@@ -64,9 +64,13 @@ struct waiter {
     struct wait_queue *queue;
     uint32_t slot;
     bool in_host;                                    /* it may wait in the host (poll): kick, not only unpark */
+    struct wait_queue *forward;                      /* not a thread: wake this queue, and remember the event */
+    bool event;
 };
 struct wait_queue { lock_t lock; struct waiter *first; };
 void wait_add(struct wait_queue *queue, struct waiter *waiter, bool in_host);
+/* Wakes of queue go on to another queue; event is set by them (and at first). */
+void wait_forward(struct wait_queue *queue, struct waiter *waiter, struct wait_queue *to);
 void wait_remove(struct waiter *waiter);
 void wait_wake(struct wait_queue *queue);
 
@@ -90,6 +94,7 @@ struct file {
     const struct file_ops *ops;
     uint32_t refs;
     uint32_t flags;                                  /* O_*: access mode and status; changed atomically */
+    uint32_t watchers;                               /* epoll sets it is in */
     uint32_t type;                                   /* S_IFMT bits, 0: not asked yet */
     int host_fd;                                     /* -1: nothing on the host */
     char *path;                                      /* inside, owned; NULL: it has none */
@@ -115,6 +120,7 @@ long fd_install_at(struct file *file, uint32_t fd, bool cloexec); /* closes what
 struct file *fd_take(uint32_t fd);                   /* out of the table, with its reference */
 long fd_cloexec(uint32_t fd, int set);               /* set < 0: asks */
 uint32_t fd_table_size(void);
+void fd_table_init(void);
 
 /* ---- hostfile.c ---------------------------------------------------------------------------------------------------- */
 extern const struct file_ops host_file_ops;
@@ -122,6 +128,14 @@ extern const struct file_ops host_file_ops;
 struct file *host_file_new(int host_fd, uint32_t flags, const char *path);
 void host_close(int host_fd);
 void signal_broken_pipe(void);
+
+/* ---- epoll.c: a file's last reference is gone ---------------------------------------------------------------------- */
+void epoll_forget(struct file *file);
+
+/* ---- poll.c: arguments that several calls share -------------------------------------------------------------------- */
+/* From a timespec or (scale 1000) timeval of the application: CLOCK_MONOTONIC ns, 0: at once, -1: never. */
+long poll_read_deadline(long user, int64_t scale, int64_t *deadline);
+long poll_set_mask(long user_mask, long size);
 
 /* ---- pipe.c: the capacity of a pipe, asked or set ---------------------------------------------------------------- */
 long pipe_size(struct file *file, bool set, uint64_t wanted);

@@ -34,23 +34,10 @@ int fs_setup_only_directory(void **state)
     return 0;
 }
 
-/* fs_init closes the standard files of the test before, and with them the host's: they come back. */
-static void init_files(void)
-{
-    static int saved[2];
-
-    for (int fd = 0; fd < 2; fd++)
-        if (!saved[fd])
-            saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
-    assert_int_equal(fs_init(), 0);
-    for (int fd = 0; fd < 2; fd++)
-        assert_int_equal(dup2(saved[fd], fd), fd);
-}
-
 void fs_start(void)
 {
     assert_int_equal(mm_init(), 0);
-    init_files();
+    assert_int_equal(fs_init(), 0);
     assert_int_equal(threads_init(), 0);
     assert_int_equal(signals_init(), 0);
     out_buffer = map(OUT_SIZE);
@@ -75,7 +62,13 @@ int fs_teardown(void **state)
 {
     (void)state;
     fake_host = NULL;
-    sys(__NR_close_range, 3, ~0u, 0);
+    /* Closing standard files closes the host's, which this process needs. */
+    int in = fcntl(0, F_DUPFD_CLOEXEC, 100), out_fd = fcntl(1, F_DUPFD_CLOEXEC, 100);
+    sys(__NR_close_range, 0, ~0u, 0);
+    dup2(in, 0);
+    dup2(out_fd, 1);
+    close(in);
+    close(out_fd);
     return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
