@@ -147,6 +147,48 @@ void host_link(const char *target, const char *name)
     assert_int_equal(symlink(target, host_name(name)), 0);
 }
 
+void fixture_fifo(const char *name)
+{
+    assert_int_equal(mkfifo(host_name(name), 0600), 0);
+}
+
+int fixture_enter_root(void)
+{
+    return chdir(root);
+}
+
+void fixture_leave_root(void)
+{
+    assert_int_equal(chdir("/"), 0);
+}
+
+uint32_t fixture_uid(void)
+{
+    return getuid();
+}
+
+bool fixture_in_bounce(long address)
+{
+    size_t mark = bounce_mark();
+    bounce_reset();
+    char *start = bounce_alloc(16);
+    bounce_release(mark);
+    return address >= (long)start && address < (long)start + (long)bounce_left() + (long)mark - 64;
+}
+
+static long silent_host(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
+{
+    (void)nr, (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
+    return 0;
+}
+
+void fixture_forget(long fd)
+{
+    fake_host = silent_host;
+    assert_int_equal(sys(__NR_close, fd), 0);
+    fake_host = NULL;
+}
+
 void assert_host_file(const char *name, const char *content)
 {
     char got[4096];
