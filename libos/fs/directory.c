@@ -26,7 +26,7 @@ bool dirent_add(void *buf, size_t size, size_t *used, uint64_t ino, int64_t offs
     return true;
 }
 
-/* ---- directories inside --------------------------------------------------------------------------------------------- */
+/* ---- directories inside ------------------------------------------------------------------------------------------ */
 /* Position: 0 ".", 1 "..", then names. name gets the entry; false: no more. */
 static bool mount_entry(const struct file *file, int64_t position, char name[256])
 {
@@ -120,18 +120,18 @@ struct file *synthetic_directory(const struct path *path, int flags)
     return file;
 }
 
-/* ---- system calls --------------------------------------------------------------------------------------------------- */
+/* ---- system calls ------------------------------------------------------------------------------------------------ */
 /* The old record has its type in the last byte and the name one byte earlier; lengths are the same. */
 static void make_old_records(char *buf, size_t n)
 {
     while (n) {
-        struct dirent_head head;
-        memcpy(&head, buf, sizeof(head));
-        /* cppcheck-suppress invalidFunctionArg; records_ok: a record is longer than its head */
-        memmove(buf + NAME_AT - 1, buf + NAME_AT, head.reclen - NAME_AT);
-        buf[head.reclen - 1] = (char)head.type;
-        buf += head.reclen;
-        n -= head.reclen;
+        const struct dirent_head *head = (const void *)buf;
+        uint16_t length = head->reclen;
+        char type = (char)head->type;
+        memmove(buf + NAME_AT - 1, buf + NAME_AT, length - NAME_AT);
+        buf[length - 1] = type;
+        buf += length;
+        n -= length;
     }
 }
 
@@ -179,7 +179,7 @@ long sys_getdents64(SYSCALL_ARGS)
     return get_entries((int)a0, a1, (uint32_t)a2, false);
 }
 
-/* ---- the current directory ------------------------------------------------------------------------------------------ */
+/* ---- the current directory --------------------------------------------------------------------------------------- */
 /* "/." at the end: the host says whether it is a directory one may go through. */
 static long may_enter(struct path *path)
 {

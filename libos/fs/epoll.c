@@ -42,7 +42,7 @@ static lock_t sets_lock;        /* before a set's lock; nobody takes a table's u
 static struct epoll *sets;
 static const struct file_ops epoll_ops;
 
-/* ---- interests, under the set's lock ------------------------------------------------------------------------------- */
+/* ---- interests, under the set's lock ----------------------------------------------------------------------------- */
 static struct interest **find(struct epoll *e, int fd, const struct file *file)
 {
     struct interest **at = &e->first;
@@ -107,7 +107,7 @@ void epoll_forget(struct file *file)
     unlock(&sets_lock);
 }
 
-/* ---- epoll_ctl ----------------------------------------------------------------------------------------------------- */
+/* ---- epoll_ctl --------------------------------------------------------------------------------------------------- */
 static long add(struct file *set, int fd, struct file *file, const struct event *event)
 {
     struct epoll *e = set->object;
@@ -212,7 +212,7 @@ long sys_epoll_ctl(SYSCALL_ARGS)
     return status;
 }
 
-/* ---- epoll_wait ---------------------------------------------------------------------------------------------------- */
+/* ---- epoll_wait -------------------------------------------------------------------------------------------------- */
 /* What is to be reported of an interest now, 0: nothing. An edge is one wake-up since the last report. */
 static uint32_t report(struct interest *i, uint32_t ready)
 {
@@ -379,7 +379,7 @@ long sys_epoll_pwait2(SYSCALL_ARGS)
     return status ? status : do_wait((int)a0, a1, (int)a2, deadline);
 }
 
-/* ---- the set as a file --------------------------------------------------------------------------------------------- */
+/* ---- the set as a file ------------------------------------------------------------------------------------------- */
 static long epoll_stat(struct file *file, struct stat *stat)
 {
     (void)file;

@@ -121,7 +121,7 @@ static long host_file_stat(struct file *file, struct stat *stat)
     return stat_host(file->host_fd, NULL, 0, stat);
 }
 
-/* ---- directories --------------------------------------------------------------------------------------------------- */
+/* ---- directories ------------------------------------------------------------------------------------------------- */
 struct linux_dirent64 { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; char name[]; };
 
 /* buf holds n bytes the host filled in: whole records with honest lengths and names that are names? *end gets the
@@ -165,7 +165,7 @@ static long host_file_list(struct file *file, void *buf, size_t n)
     return result;
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 /* The first three host numbers must stay taken: a file of the program's must never become the runtime's stderr. Input
  * and output are replaced by /dev/null, so that who is at their other end sees them close. */
 static void close_standard(int host_fd)

@@ -199,14 +199,16 @@ static long poll_user(long user_fds, uint64_t count, int64_t deadline)
     struct pollfd *fds = kmalloc(size + 1);
     if (!fds)
         return -ENOMEM;
-    long result = size && copy_from_user(fds, (void *)user_fds, size) ? -EFAULT : poll_until(fds, (uint32_t)count, deadline);
+    long result = size && copy_from_user(fds, (void *)user_fds, size) ? -EFAULT : 0;
+    if (!result)
+        result = poll_until(fds, (uint32_t)count, deadline);
     if (result >= 0 && size && copy_to_user((void *)user_fds, fds, size))
         result = -EFAULT;
     kfree(fds);
     return result;
 }
 
-/* ---- times and masks ------------------------------------------------------------------------------------------------ */
+/* ---- times and masks --------------------------------------------------------------------------------------------- */
 /* The deadline of a timespec or (scale 1000) timeval of the application. 0 stays 0: not at all. */
 long poll_read_deadline(long user, int64_t scale, int64_t *deadline)
 {
@@ -266,7 +268,7 @@ long sys_ppoll(SYSCALL_ARGS)
     return status ? status : give_time_left(poll_user(a0, (uint32_t)a1, deadline), a2, 1, deadline);
 }
 
-/* ---- select -------------------------------------------------------------------------------------------------------- */
+/* ---- select ------------------------------------------------------------------------------------------------------ */
 /* What select means by readable, writable, exceptional. */
 static const short meaning[3] = {
     POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR, POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR, POLLPRI};

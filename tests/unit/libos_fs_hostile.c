@@ -52,7 +52,7 @@ static void assert_untouched(size_t from)
         assert_int_equal(bytes[i], 'U');
 }
 
-/* ---- results beyond their range ------------------------------------------------------------------------------------- */
+/* ---- results beyond their range ---------------------------------------------------------------------------------- */
 static const long impossible[] = {101, 4096, 0x7fffffff, 0x7fffffffffffffff, -134, -512, -4096, -0x7fffffffffffffff};
 #define EACH_IMPOSSIBLE for (size_t i = 0; i < sizeof(impossible) / sizeof(impossible[0]); i++)
 
@@ -140,7 +140,7 @@ static void readlink_is_as_long_as_the_buffer_at_most(void **state)
     fake_host = NULL;
 }
 
-/* ---- structures ------------------------------------------------------------------------------------------------------ */
+/* ---- structures -------------------------------------------------------------------------------------------------- */
 static size_t poke_at;
 static uint64_t poke_value;
 static size_t poke_size;
@@ -255,7 +255,7 @@ static void listings_must_be_whole_records(void **state)
     close_all(fd);
 }
 
-/* ---- readiness -------------------------------------------------------------------------------------------------------- */
+/* ---- readiness --------------------------------------------------------------------------------------------------- */
 static void every_bit(long a0, long a1, long a2, long a3)
 {
     struct pollfd *fds = (void *)a0;
@@ -320,7 +320,7 @@ static void epoll_believes_only_what_it_watches(void **state)
     close(ends[1]);
 }
 
-/* ---- any result for any call ------------------------------------------------------------------------------------------ */
+/* ---- any result for any call ------------------------------------------------------------------------------------- */
 static uint64_t seed;
 
 static uint64_t next_random(void)
@@ -331,8 +331,8 @@ static uint64_t next_random(void)
 
 static long random_host(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
 {
-    static const long results[] = {0, 1, 2, 3, 24, 100, 4096, 65536, 1 << 20, -1, -2, -4, -9, -11, -32, -133, -134, -512,
-                                   -4095, -4096, 0x7fffffff, 0x80000000, 1l << 40, INT64_MAX, INT64_MIN};
+    static const long results[] = {0, 1, 2, 3, 24, 100, 4096, 65536, 1 << 20, -1, -2, -4, -9, -11, -32, -133, -134,
+                                   -512, -4095, -4096, 0x7fffffff, 0x80000000, 1l << 40, INT64_MAX, INT64_MIN};
     (void)nr, (void)a5;
     /* Scribbles over what it was given to fill in; the bounce memory is a MiB and begins at a page. */
     const long args[] = {a0, a1, a2, a3, a4};
@@ -349,7 +349,8 @@ static void no_answer_reaches_beyond_the_buffers(void **state)
 {
     static const struct { long nr, a1, a2, a3; } calls[] = {
         {__NR_read, 'o', 64, 0}, {__NR_pread64, 'o', 64, 0}, {__NR_write, 'o', 64, 0}, {__NR_fstat, 'o', 0, 0},
-        {__NR_lseek, 1, 1, 0}, {__NR_getdents64, 'o', 64, 0}, {__NR_ioctl, 0x5413, 'o', 0}, {__NR_ioctl, 0x541b, 'o', 0},
+        {__NR_lseek, 1, 1, 0}, {__NR_getdents64, 'o', 64, 0}, {__NR_ioctl, 0x5413, 'o', 0},
+        {__NR_ioctl, 0x541b, 'o', 0},
         {__NR_fcntl, 3, 0, 0}, {__NR_fcntl, 5, 'o', 0}, {__NR_fstatfs, 'o', 0, 0}, {__NR_fsync, 0, 0, 0},
         {__NR_stat, 'o', 0, 0}, {__NR_readlink, 'o', 64, 0}, {__NR_access, 0, 0, 0}, {__NR_statfs, 'o', 0, 0},
         {__NR_mkdir, 0700, 0, 0}, {__NR_chdir, 0, 0, 0}, {__NR_open, 0, 0, 0}, {__NR_unlink, 0, 0, 0},

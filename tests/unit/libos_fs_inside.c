@@ -28,7 +28,7 @@ static int64_t now_ms(void)
     return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
-/* ---- one thread ------------------------------------------------------------------------------------------------------- */
+/* ---- one thread -------------------------------------------------------------------------------------------------- */
 static void a_pipe_needs_no_host(void **state)
 {
     (void)state;
@@ -168,7 +168,7 @@ static void counters_count(void **state)
     close_all(fd, semaphore);
 }
 
-/* ---- poll, select, epoll ----------------------------------------------------------------------------------------------- */
+/* ---- poll, select, epoll ----------------------------------------------------------------------------------------- */
 static long poll_at;
 
 static long poll_one(int fd, short events, int ms, short *revents)
@@ -320,7 +320,7 @@ static void epoll_mixes_inside_and_host(void **state)
     close_all(fifo, set, p.in, p.out);
 }
 
-/* ---- more threads --------------------------------------------------------------------------------------------------------- */
+/* ---- more threads ------------------------------------------------------------------------------------------------ */
 static struct pair shared;
 static long shared_fd;
 static void (*thread_work)(void);
@@ -500,6 +500,9 @@ static void a_signal_ends_waiting(void **state)
     fake_raise(t->slot, 10);
     finish(t);
     assert_int_equal(thread_result, -512); /* ERESTARTSYS: signal/ decides */
+    action.handler = 1;                    /* SIG_IGN: forget it */
+    assert_int_equal(copy_to_user((void *)out(), &action, sizeof(action)), 0);
+    assert_int_equal(sys(__NR_rt_sigaction, 10, out(), 0, 8), 0);
     close_all(shared.in, shared.out);
 }
 
