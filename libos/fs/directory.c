@@ -124,14 +124,13 @@ struct file *synthetic_directory(const struct path *path, int flags)
 /* The old record has its type in the last byte and the name one byte earlier; lengths are the same. */
 static void make_old_records(char *buf, size_t n)
 {
-    while (n) {
-        const struct dirent_head *head = (const void *)buf;
-        uint16_t length = head->reclen;
-        char type = (char)head->type;
-        memmove(buf + NAME_AT - 1, buf + NAME_AT, length - NAME_AT);
-        buf[length - 1] = type;
-        buf += length;
-        n -= length;
+    for (size_t at = 0; at < n;) {
+        char *record = buf + at;
+        struct dirent_head head;
+        memcpy(&head, record, sizeof(head));
+        memmove(record + NAME_AT - 1, record + NAME_AT, head.reclen - (size_t)NAME_AT);
+        record[head.reclen - 1] = (char)head.type;
+        at += head.reclen;
     }
 }
 
