@@ -238,8 +238,8 @@ static void listings_must_be_whole_records(void **state)
         record_size = rows[i].size;
         fill_out();
         lie(__NR_getdents64, (long)record_size, give_records);
-        assert_int_equal(sys(__NR_getdents64, fd, out(), 1000), -EIO);
-        assert_int_equal(sys(__NR_getdents, fd, out(), 1000), -EIO);
+        assert_int_equal(sys(__NR_getdents64, fd, out(), record_size), -EIO); /* exactly: a look beyond is seen */
+        assert_int_equal(sys(__NR_getdents, fd, out(), record_size), -EIO);
         assert_int_equal(lies, 2);
         assert_untouched(0);
     }
