@@ -26,7 +26,7 @@ bool dirent_add(void *buf, size_t size, size_t *used, uint64_t ino, int64_t offs
     return true;
 }
 
-/* ---- directories inside --------------------------------------------------------------------------------------------- */
+/* ---- directories inside ------------------------------------------------------------------------------------------ */
 /* Position: 0 ".", 1 "..", then names. name gets the entry; false: no more. */
 static bool mount_entry(const struct file *file, int64_t position, char name[256])
 {
@@ -120,18 +120,17 @@ struct file *synthetic_directory(const struct path *path, int flags)
     return file;
 }
 
-/* ---- system calls --------------------------------------------------------------------------------------------------- */
+/* ---- system calls ------------------------------------------------------------------------------------------------ */
 /* The old record has its type in the last byte and the name one byte earlier; lengths are the same. */
 static void make_old_records(char *buf, size_t n)
 {
-    while (n) {
+    for (size_t at = 0; at < n;) {
+        char *record = buf + at;
         struct dirent_head head;
-        memcpy(&head, buf, sizeof(head));
-        /* cppcheck-suppress invalidFunctionArg; records_ok: a record is longer than its head */
-        memmove(buf + NAME_AT - 1, buf + NAME_AT, head.reclen - NAME_AT);
-        buf[head.reclen - 1] = (char)head.type;
-        buf += head.reclen;
-        n -= head.reclen;
+        memcpy(&head, record, sizeof(head));
+        memmove(record + NAME_AT - 1, record + NAME_AT, head.reclen - (size_t)NAME_AT);
+        record[head.reclen - 1] = (char)head.type;
+        at += head.reclen;
     }
 }
 
@@ -140,6 +139,7 @@ static long get_entries(int fd, long user_buf, uint32_t size, bool old)
     struct file *file = file_from_fd(fd);
     size_t n = size < LIST_MAX ? size : LIST_MAX;
     char *buf = n ? kmalloc(n) : NULL;
+    int64_t before = file ? file->position : 0;
     long result;
 
     if (!file)
@@ -157,8 +157,10 @@ static long get_entries(int fd, long user_buf, uint32_t size, bool old)
     if (result > 0) {
         if (old)
             make_old_records(buf, (size_t)result);
-        if (copy_to_user((void *)user_buf, buf, (size_t)result))
+        if (copy_to_user((void *)user_buf, buf, (size_t)result)) {
+            file->ops->seek(file, before, SEEK_SET);
             result = -EFAULT;
+        }
     }
     kfree(buf);
     if (file)
@@ -176,7 +178,7 @@ long sys_getdents64(SYSCALL_ARGS)
     return get_entries((int)a0, a1, (uint32_t)a2, false);
 }
 
-/* ---- the current directory ------------------------------------------------------------------------------------------ */
+/* ---- the current directory --------------------------------------------------------------------------------------- */
 /* "/." at the end: the host says whether it is a directory one may go through. */
 static long may_enter(struct path *path)
 {

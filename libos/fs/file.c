@@ -35,6 +35,7 @@ void file_put(struct file *file)
 {
     if (__atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL))
         return;
+    epoll_forget(file);
     if (file->ops->release)
         file->ops->release(file);
     kfree(file->path);
@@ -133,7 +134,10 @@ static int add_standard_file(int fd)
 
 int fs_init(void)
 {
-    int error = paths_init();
+    int error;
+
+    fd_table_init();
+    error = paths_init();
 
     if (!error)
         error = policy_init();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Inside fs/: descriptors -> open files -> what is behind them. A descriptor table entry and everyone who works with a
- * file holds a reference. Lock order: descriptor table, then an object's own lock; neither is held across an OCALL. */
+ * file holds a reference. Lock order: the descriptor table's, an epoll set's, an object's own, a wait queue's. */
 #ifndef VIGIL_FS_H
 #define VIGIL_FS_H
 
@@ -39,7 +39,7 @@ long host_call_blocking(long nr, long max, long a0, long a1, long a2, long a3, l
 /* A structure on its way to or from the host, in bounce memory. NULL: none left. */
 void *host_put(const void *data, size_t n);
 
-/* ---- io.c: where the bytes of one read or write are --------------------------------------------------------------- */
+/* ---- io.c: where the bytes of one read or write are -------------------------------------------------------------- */
 struct piece { uint64_t base, length; };             /* laid out as struct iovec */
 enum io_side { IO_RUNTIME, IO_UNTRUSTED };           /* the other side of a copy */
 struct io {
@@ -57,20 +57,24 @@ long io_put(struct io *io, const void *from, size_t n, enum io_side side);
 long io_get(struct io *io, void *to, size_t n, enum io_side side);
 long io_clear(struct io *io, size_t n);
 
-/* ---- wait.c: waiting for something inside the enclave ------------------------------------------------------------- */
+/* ---- wait.c: waiting for something inside the enclave ------------------------------------------------------------ */
 /* A waiter lives on its thread's stack, in one or more queues. Objects change under their lock and then wake. */
 struct waiter {
     struct waiter *next;
     struct wait_queue *queue;
     uint32_t slot;
     bool in_host;                                    /* it may wait in the host (poll): kick, not only unpark */
+    struct wait_queue *forward;                      /* not a thread: wake this queue, and remember the event */
+    bool event;
 };
 struct wait_queue { lock_t lock; struct waiter *first; };
 void wait_add(struct wait_queue *queue, struct waiter *waiter, bool in_host);
+/* Wakes of queue go on to another queue; event is set by them (and at first). */
+void wait_forward(struct wait_queue *queue, struct waiter *waiter, struct wait_queue *to);
 void wait_remove(struct waiter *waiter);
 void wait_wake(struct wait_queue *queue);
 
-/* ---- file.c, table.c ---------------------------------------------------------------------------------------------- */
+/* ---- file.c, table.c --------------------------------------------------------------------------------------------- */
 struct file_ops {
     /* offset < 0: at the file's own position, which moves. The caller has checked the access mode. */
     long (*read)(struct file *file, struct io *io, int64_t offset);
@@ -90,6 +94,7 @@ struct file {
     const struct file_ops *ops;
     uint32_t refs;
     uint32_t flags;                                  /* O_*: access mode and status; changed atomically */
+    uint32_t watchers;                               /* epoll sets it is in */
     uint32_t type;                                   /* S_IFMT bits, 0: not asked yet */
     int host_fd;                                     /* -1: nothing on the host */
     char *path;                                      /* inside, owned; NULL: it has none */
@@ -115,18 +120,27 @@ long fd_install_at(struct file *file, uint32_t fd, bool cloexec); /* closes what
 struct file *fd_take(uint32_t fd);                   /* out of the table, with its reference */
 long fd_cloexec(uint32_t fd, int set);               /* set < 0: asks */
 uint32_t fd_table_size(void);
+void fd_table_init(void);
 
-/* ---- hostfile.c ---------------------------------------------------------------------------------------------------- */
+/* ---- hostfile.c -------------------------------------------------------------------------------------------------- */
 extern const struct file_ops host_file_ops;
 /* Takes over the host's descriptor. */
 struct file *host_file_new(int host_fd, uint32_t flags, const char *path);
 void host_close(int host_fd);
 void signal_broken_pipe(void);
 
+/* ---- epoll.c: a file's last reference is gone -------------------------------------------------------------------- */
+void epoll_forget(struct file *file);
+
+/* ---- poll.c: arguments that several calls share ------------------------------------------------------------------ */
+/* From a timespec or (scale 1000) timeval of the application: CLOCK_MONOTONIC ns, 0: at once, -1: never. */
+long poll_read_deadline(long user, int64_t scale, int64_t *deadline);
+long poll_set_mask(long user_mask, long size);
+
 /* ---- pipe.c: the capacity of a pipe, asked or set ---------------------------------------------------------------- */
 long pipe_size(struct file *file, bool set, uint64_t wanted);
 
-/* ---- path.c -------------------------------------------------------------------------------------------------------- */
+/* ---- path.c ------------------------------------------------------------------------------------------------------ */
 struct path {
     char inside[PATH_SIZE];     /* absolute, without "." and ".." */
     bool raw;                   /* host has the ".." that inside has not: the host's whole tree is ours, and links of it
@@ -158,14 +172,14 @@ bool path_normalise(char *out, size_t size, const char *base, const char *name);
 /* The names of mount points directly below a directory, by number; false: no more. */
 bool path_mount_below(const char *directory, uint32_t number, char name[256]);
 
-/* ---- policy.c ------------------------------------------------------------------------------------------------------ */
+/* ---- policy.c ---------------------------------------------------------------------------------------------------- */
 int policy_init(void);
 /* 0 or -EACCES (said in the log). For opening a file and for changing what is under a name. */
 int policy_check(const struct path *path);
 bool policy_allows(const struct path *path);         /* the same without a word */
 bool policy_strict(void);
 
-/* ---- open.c, stat.c, special.c, directory.c ------------------------------------------------------------------------ */
+/* ---- open.c, stat.c, special.c, directory.c ---------------------------------------------------------------------- */
 struct file *open_path(const struct path *path, int flags, int mode, int *error);
 long stat_path(const struct path *path, struct stat *stat, bool follow);
 /* Asks the host about an open descriptor, or (untrusted_path not NULL) a name. */

@@ -106,9 +106,14 @@ static long host_file_write(struct file *file, struct io *io, int64_t offset)
     return done ? done : result;
 }
 
+/* position is kept for directories only, to undo a listing that did not arrive. */
 static long host_file_seek(struct file *file, int64_t offset, int whence)
 {
-    return host_call(__NR_lseek, INT64_MAX, file->host_fd, offset, whence, 0, 0);
+    long result = host_call(__NR_lseek, INT64_MAX, file->host_fd, offset, whence, 0, 0);
+
+    if (result >= 0)
+        file->position = result;
+    return result;
 }
 
 static long host_file_stat(struct file *file, struct stat *stat)
@@ -116,16 +121,18 @@ static long host_file_stat(struct file *file, struct stat *stat)
     return stat_host(file->host_fd, NULL, 0, stat);
 }
 
-/* ---- directories --------------------------------------------------------------------------------------------------- */
+/* ---- directories ------------------------------------------------------------------------------------------------- */
 struct linux_dirent64 { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; char name[]; };
 
-/* buf holds n bytes the host filled in: whole records with honest lengths and names that are names? */
-static bool records_ok(const char *buf, size_t n)
+/* buf holds n bytes the host filled in: whole records with honest lengths and names that are names? *end gets the
+ * position behind them. */
+static bool records_ok(const char *buf, size_t n, int64_t *end)
 {
     while (n) {
         const struct linux_dirent64 *d = (const void *)buf;
         if (n < DIRENT_HEAD + 2 || d->reclen > n || d->reclen < DIRENT_HEAD + 2 || d->reclen % 8)
             return false;
+        *end = d->off;
         size_t room = d->reclen - DIRENT_HEAD, length = strnlen(d->name, room);
         if (!length || length == room || strchr(d->name, '/'))
             return false;
@@ -139,13 +146,16 @@ static long host_file_list(struct file *file, void *buf, size_t n)
 {
     size_t mark = bounce_mark();
     void *untrusted_records = bounce_alloc(n);
+    int64_t end = 0;
 
     if (!untrusted_records)
         return -ENOMEM;
     long result = host_call(__NR_getdents64, (long)n, file->host_fd, (long)untrusted_records, (long)n, 0, 0);
     if (result > 0) {
         untrusted_read(buf, untrusted_records, (size_t)result);
-        if (!records_ok(buf, (size_t)result)) {
+        if (records_ok(buf, (size_t)result, &end)) {
+            file->position = end;
+        } else {
             log_line(VIGIL_LOG_ERROR, "%s: the host gave a malformed directory listing: it fails with EIO",
                      file->path ? file->path : "?");
             result = -EIO;
@@ -155,7 +165,7 @@ static long host_file_list(struct file *file, void *buf, size_t n)
     return result;
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------------------------- */
 /* The first three host numbers must stay taken: a file of the program's must never become the runtime's stderr. Input
  * and output are replaced by /dev/null, so that who is at their other end sees them close. */
 static void close_standard(int host_fd)

@@ -103,7 +103,7 @@ long sys_creat(SYSCALL_ARGS)
     return do_open(AT_FDCWD, a0, O_CREAT | O_WRONLY | O_TRUNC, (int)a1);
 }
 
-/* ---- access -------------------------------------------------------------------------------------------------------- */
+/* ---- access ------------------------------------------------------------------------------------------------------ */
 /* What is inside grants by its mode bits; there is one user. */
 static long access_inside(const struct stat *stat, int mode)
 {
@@ -176,7 +176,7 @@ long sys_faccessat2(SYSCALL_ARGS)
     return do_access((int)a0, a1, (int)a2, (int)a3);
 }
 
-/* ---- readlink ------------------------------------------------------------------------------------------------------- */
+/* ---- readlink ---------------------------------------------------------------------------------------------------- */
 static long readlink_host(const struct path *path, long user_buf, size_t size)
 {
     const void *untrusted_path = path_to_host(path);

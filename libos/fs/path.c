@@ -181,7 +181,7 @@ bool path_mount_below(const char *directory, uint32_t number, char name[256])
     return false;
 }
 
-/* ---- path objects ------------------------------------------------------------------------------------------------- */
+/* ---- path objects ------------------------------------------------------------------------------------------------ */
 static long to_host(struct path *path)
 {
     const struct mount *m = mount_of(path->inside);
@@ -284,8 +284,9 @@ static long use_raw(struct path *path, const char *raw)
     if (n + slash >= PATH_SIZE)
         return -ENAMETOOLONG;
     memcpy(path->host, raw, n);
-    path->host[n] = '/'; /* overwritten below if there is none to add */
-    path->host[n + slash] = 0;
+    if (slash)
+        path->host[n++] = '/';
+    path->host[n] = 0;
     return 0;
 }
 
@@ -364,7 +365,7 @@ const void *path_to_host(const struct path *path)
     return host_put(path->host, strlen(path->host) + 1);
 }
 
-/* ---- current directory -------------------------------------------------------------------------------------------- */
+/* ---- current directory ------------------------------------------------------------------------------------------- */
 const char *fs_cwd(void)
 {
     return cwd;

@@ -23,7 +23,7 @@ struct pipe {
 
 static uint64_t pipes_made;
 
-/* ---- the ring, under its lock -------------------------------------------------------------------------------------- */
+/* ---- the ring, under its lock ------------------------------------------------------------------------------------ */
 static void copy_out(const struct pipe *p, char *to)
 {
     uint32_t first = p->allocated - p->start < p->used ? p->allocated - p->start : p->used;
@@ -95,7 +95,7 @@ static long drain(struct pipe *p, struct io *io)
     return (long)done;
 }
 
-/* ---- reading and writing ------------------------------------------------------------------------------------------- */
+/* ---- reading and writing ----------------------------------------------------------------------------------------- */
 /* -EAGAIN: nothing yet. */
 static long try_read(struct pipe *p, struct io *io)
 {
@@ -181,7 +181,7 @@ static long pipe_write(struct file *file, struct io *io, int64_t offset)
     return done ? done : result;
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------------------ */
+/* ---- the rest ---------------------------------------------------------------------------------------------------- */
 static uint32_t reader_ready(struct file *file)
 {
     struct pipe *p = file->object;
@@ -312,7 +312,7 @@ long pipe_size(struct file *file, bool set, uint64_t wanted)
     return size;
 }
 
-/* ---- making one ---------------------------------------------------------------------------------------------------- */
+/* ---- making one -------------------------------------------------------------------------------------------------- */
 static struct file *new_end(struct pipe *p, const struct file_ops *ops, uint32_t flags)
 {
     struct file *file = file_new(ops, flags, NULL);

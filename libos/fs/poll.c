@@ -33,10 +33,12 @@ static bool is_on_host(const struct item *item)
     return item->file && item->file->host_fd >= 0;
 }
 
-/* What never makes anybody wait (a directory) is always ready. */
+/* What is known here. What never makes anybody wait (a directory inside) is always ready. */
 static uint32_t ready_inside(struct file *file)
 {
-    return file->ops->ready ? file->ops->ready(file) : POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
+    if (file->ops->ready)
+        return file->ops->ready(file);
+    return file->host_fd >= 0 ? 0 : POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM;
 }
 
 static long begin(struct poll *p, struct pollfd *fds, uint32_t count)
@@ -97,14 +99,14 @@ static uint32_t look_inside(struct poll *p)
         asked->revents = 0;
         if (!file)
             asked->revents = asked->fd < 0 ? 0 : POLLNVAL;
-        else if (file->host_fd < 0)
+        else
             asked->revents = (short)ready_inside(file) & (short)(asked->events | ALWAYS);
         found += asked->revents != 0;
     }
     return found;
 }
 
-/* The host's bits, as far as they were asked for. */
+/* Adds the host's bits, as far as they were asked for. How many have something that had nothing. */
 static uint32_t take_host_answers(struct poll *p)
 {
     uint32_t found = 0;
@@ -117,8 +119,9 @@ static uint32_t take_host_answers(struct poll *p)
         short untrusted_bits = p->host[k].revents;
         if (untrusted_bits & POLLNVAL) /* it is open here, so this is the host's error */
             untrusted_bits |= POLLERR;
-        item->asked->revents = untrusted_bits & (short)(item->asked->events | ALWAYS);
-        found += item->asked->revents != 0;
+        untrusted_bits &= (short)(item->asked->events | ALWAYS);
+        found += untrusted_bits && !item->asked->revents;
+        item->asked->revents |= untrusted_bits;
         /* The copy is the next question too: it must not carry what the host made of it. */
         p->host[k++] = (struct pollfd){.fd = item->file->host_fd, .events = item->asked->events};
     }
@@ -196,16 +199,18 @@ static long poll_user(long user_fds, uint64_t count, int64_t deadline)
     struct pollfd *fds = kmalloc(size + 1);
     if (!fds)
         return -ENOMEM;
-    long result = copy_from_user(fds, (void *)user_fds, size) ? -EFAULT : poll_until(fds, (uint32_t)count, deadline);
-    if (result >= 0 && copy_to_user((void *)user_fds, fds, size))
+    long result = size && copy_from_user(fds, (void *)user_fds, size) ? -EFAULT : 0;
+    if (!result)
+        result = poll_until(fds, (uint32_t)count, deadline);
+    if (result >= 0 && size && copy_to_user((void *)user_fds, fds, size))
         result = -EFAULT;
     kfree(fds);
     return result;
 }
 
-/* ---- times and masks ------------------------------------------------------------------------------------------------ */
+/* ---- times and masks --------------------------------------------------------------------------------------------- */
 /* The deadline of a timespec or (scale 1000) timeval of the application. 0 stays 0: not at all. */
-static long read_deadline(long user, int64_t scale, int64_t *deadline)
+long poll_read_deadline(long user, int64_t scale, int64_t *deadline)
 {
     int64_t t[2];
 
@@ -231,7 +236,7 @@ static long give_time_left(long result, long user, int64_t scale, int64_t deadli
     return result;
 }
 
-static long set_mask(long user_mask, long size)
+long poll_set_mask(long user_mask, long size)
 {
     uint64_t mask;
 
@@ -241,7 +246,7 @@ static long set_mask(long user_mask, long size)
         return -EINVAL;
     if (copy_from_user(&mask, (void *)user_mask, sizeof(mask)))
         return -EFAULT;
-    signals_set_temporary_mask(mask & ~UNBLOCKABLE);
+    signals_set_temporary_mask(mask);
     return 0;
 }
 
@@ -256,14 +261,14 @@ long sys_poll(SYSCALL_ARGS)
 long sys_ppoll(SYSCALL_ARGS)
 {
     int64_t deadline;
-    long status = read_deadline(a2, 1, &deadline);
+    long status = poll_read_deadline(a2, 1, &deadline);
 
     if (!status)
-        status = set_mask(a3, a4);
+        status = poll_set_mask(a3, a4);
     return status ? status : give_time_left(poll_user(a0, (uint32_t)a1, deadline), a2, 1, deadline);
 }
 
-/* ---- select -------------------------------------------------------------------------------------------------------- */
+/* ---- select ------------------------------------------------------------------------------------------------------ */
 /* What select means by readable, writable, exceptional. */
 static const short meaning[3] = {
     POLLIN | POLLRDNORM | POLLRDBAND | POLLHUP | POLLERR, POLLOUT | POLLWRNORM | POLLWRBAND | POLLERR, POLLPRI};
@@ -289,7 +294,7 @@ static long read_sets(struct sets *s, const long user[3])
         return -ENOMEM;
     for (int i = 0; i < 3; i++) {
         s->set[i] = s->set[0] + i * s->words;
-        if (user[i] && copy_from_user(s->set[i], (void *)user[i], s->words * sizeof(uint64_t)))
+        if (user[i] && s->words && copy_from_user(s->set[i], (void *)user[i], s->words * sizeof(uint64_t)))
             return -EFAULT;
     }
     for (uint32_t fd = 0; fd < s->n; fd++) {
@@ -337,7 +342,7 @@ static long select_user(long n, const long user[3], int64_t deadline)
     if (result >= 0)
         result = make_sets(&s);
     for (int i = 0; i < 3 && result >= 0; i++)
-        if (user[i] && copy_to_user((void *)user[i], s.set[i], s.words * sizeof(uint64_t)))
+        if (user[i] && s.words && copy_to_user((void *)user[i], s.set[i], s.words * sizeof(uint64_t)))
             result = -EFAULT;
     kfree(s.set[0]);
     kfree(s.fds);
@@ -347,7 +352,7 @@ static long select_user(long n, const long user[3], int64_t deadline)
 long sys_select(SYSCALL_ARGS)
 {
     int64_t deadline;
-    long status = read_deadline(a4, 1000, &deadline);
+    long status = poll_read_deadline(a4, 1000, &deadline);
 
     if (status)
         return status;
@@ -358,12 +363,12 @@ long sys_pselect6(SYSCALL_ARGS)
 {
     struct { long mask, size; } sigmask = {0, 0};
     int64_t deadline;
-    long status = read_deadline(a4, 1, &deadline);
+    long status = poll_read_deadline(a4, 1, &deadline);
 
     if (!status && a5 && copy_from_user(&sigmask, (void *)a5, sizeof(sigmask)))
         status = -EFAULT;
     if (!status)
-        status = set_mask(sigmask.mask, sigmask.size);
+        status = poll_set_mask(sigmask.mask, sigmask.size);
     if (status)
         return status;
     return give_time_left(select_user(a0, (const long[]){a1, a2, a3}, deadline), a4, 1, deadline);

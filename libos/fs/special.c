@@ -18,7 +18,7 @@ static const struct device devices[DEVICES] = {
     [DEVICE_RANDOM] = {"/dev/random", 8}, [DEVICE_URANDOM] = {"/dev/urandom", 9},
 };
 
-/* ---- devices ------------------------------------------------------------------------------------------------------- */
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
 static uint64_t device_of(const struct file *file)
 {
     return (uint64_t)file->object;
@@ -126,7 +126,7 @@ static struct file *device_open(const struct path *path, int flags, int *error)
     return file;
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 /* What lies behind prefix ("" or "/..."), or NULL. */
 static const char *below(const char *path, const char *prefix)
 {
@@ -223,15 +223,27 @@ static bool find_in_self(struct path *path, uint32_t flags, const char *rest, ch
             return find_fd(path, flags, tail + 1, target);
         path->special = SPECIAL_FD_DIRECTORY;
     }
-    if (!*rest && flags & PATH_NOFOLLOW && (below(path->inside, "/proc/self") || below(path->inside, "/proc/thread-self")))
+    if (!*rest && flags & PATH_NOFOLLOW && below(path->inside, "/proc/self"))
         path->special = SPECIAL_LINK;
     return false;
 }
 
-bool special_find(struct path *path, uint32_t flags, char target[PATH_SIZE])
+/* Which descriptor a name of a standard file means, or -1. */
+static int standard_number(const char *name)
 {
     static const char *const standard[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(name, standard[i]))
+            return i;
+    return -1;
+}
+
+bool special_find(struct path *path, uint32_t flags, char target[PATH_SIZE])
+{
     const char *rest;
+    char standard[16];
+    int number;
 
     if (strncmp(path->inside, "/dev/", 5) && strncmp(path->inside, "/proc/", 6))
         return false;
@@ -246,11 +258,10 @@ bool special_find(struct path *path, uint32_t flags, char target[PATH_SIZE])
         return false;
     if (!strcmp(path->inside, "/dev/tty"))
         path->special = SPECIAL_TTY;
-    for (int i = 0; i < 3; i++) {
-        if (!strcmp(path->inside, standard[i])) {
-            char to[] = {'/', 'p', 'r', 'o', 'c', '/', 's', 'e', 'l', 'f', '/', 'f', 'd', '/', (char)('0' + i), 0};
-            return link_found(path, flags, to, "", target);
-        }
+    number = standard_number(path->inside);
+    if (number >= 0) {
+        format(standard, sizeof(standard), "/proc/self/fd/%d", number);
+        return link_found(path, flags, standard, "", target);
     }
     if ((rest = below(path->inside, "/dev/fd")))
         return link_found(path, flags, "/proc/self/fd", rest, target);
@@ -259,7 +270,7 @@ bool special_find(struct path *path, uint32_t flags, char target[PATH_SIZE])
     return false;
 }
 
-/* ---- opening and asking --------------------------------------------------------------------------------------------- */
+/* ---- opening and asking ------------------------------------------------------------------------------------------ */
 /* Opens anew what a descriptor without a name refers to. Inside objects are shared. */
 static struct file *fd_open(int fd, int flags, int *error)
 {
@@ -402,10 +413,10 @@ long special_readlink(const struct path *path, char target[PATH_SIZE])
         return -ENOENT; /* no such descriptor, or it would be a link */
     if (path->special != SPECIAL_LINK)
         return -EINVAL;
-    if (!rest) /* /dev/fd, /dev/stdin ... */
-        return !strcmp(path->inside, "/dev/fd") ? format(target, PATH_SIZE, "/proc/self/fd")
-                                                : format(target, PATH_SIZE, "/proc/self/fd/%c",
-                                                         path->inside[7] == 'i' ? '0' : path->inside[7] == 'o' ? '1' : '2');
+    if (!rest && !strcmp(path->inside, "/dev/fd"))
+        return format(target, PATH_SIZE, "/proc/self/fd");
+    if (!rest)
+        return format(target, PATH_SIZE, "/proc/self/fd/%d", standard_number(path->inside));
     if (!*rest)
         return format(target, PATH_SIZE, "%u", process_pid());
     if (!strncmp(rest, "/fd/", 4))

@@ -39,6 +39,12 @@ static uint32_t limit(void)
     return soft < TABLE_MAX ? (uint32_t)soft : TABLE_MAX;
 }
 
+void fd_table_init(void)
+{
+    table = NULL;
+    size = 0;
+}
+
 uint32_t fd_table_size(void)
 {
     return __atomic_load_n(&size, __ATOMIC_RELAXED);

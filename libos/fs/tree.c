@@ -56,7 +56,7 @@ static long by_fd(long nr, long fd, long a1, long a2, long a3, long without)
     return result;
 }
 
-/* ---- one name ------------------------------------------------------------------------------------------------------ */
+/* ---- one name ---------------------------------------------------------------------------------------------------- */
 #define CALL(name, expression) \
     long sys_##name(SYSCALL_ARGS) \
     { \
@@ -123,7 +123,7 @@ long sys_truncate(SYSCALL_ARGS)
 /* Files get the host's rights; its umask is kept equal to the program's. */
 CALL(umask, host_call(__NR_umask, 0777, a0 & 0777, 0, 0, 0, 0))
 
-/* ---- two names ----------------------------------------------------------------------------------------------------- */
+/* ---- two names --------------------------------------------------------------------------------------------------- */
 static long two_paths(long nr, int how1, long dir1, long user1, int how2, long dir2, long user2, long flags)
 {
     struct path *one, *two;
@@ -221,7 +221,7 @@ static long make_symlink(long user_target, long dirfd, long user_path)
 CALL(symlink, make_symlink(a0, AT_FDCWD, a1))
 CALL(symlinkat, make_symlink(a0, a1, a2))
 
-/* ---- by descriptor ------------------------------------------------------------------------------------------------- */
+/* ---- by descriptor ----------------------------------------------------------------------------------------------- */
 CALL(fchmod, by_fd(__NR_fchmod, a0, a1 & 07777, 0, 0, -EPERM))
 CALL(fchown, by_fd(__NR_fchown, a0, host_uid((uint32_t)a1), host_gid((uint32_t)a2), 0, -EPERM))
 CALL(ftruncate, by_fd(__NR_ftruncate, a0, a1, 0, 0, -EINVAL))
@@ -234,7 +234,7 @@ CALL(fadvise64, by_fd(__NR_fadvise64, a0, a1, a2, a3, -ESPIPE))
 CALL(readahead, by_fd(__NR_readahead, a0, a1, a2, 0, -EINVAL))
 CALL(sync, host_call(__NR_sync, 0, 0, 0, 0, 0, 0))
 
-/* ---- times --------------------------------------------------------------------------------------------------------- */
+/* ---- times ------------------------------------------------------------------------------------------------------- */
 struct times { int64_t sec0, nsec0, sec1, nsec1; };
 
 /* times NULL: now. user_path 0: the descriptor itself. */
@@ -293,7 +293,7 @@ long sys_utime(SYSCALL_ARGS)
     return set_times(AT_FDCWD, a0, &times, 0);
 }
 
-/* ---- file systems -------------------------------------------------------------------------------------------------- */
+/* ---- file systems ------------------------------------------------------------------------------------------------ */
 #define TMPFS 0x01021994
 
 /* Filled in by the host, or (untrusted_result > 0) for what lies inside. */
@@ -352,7 +352,7 @@ long sys_fstatfs(SYSCALL_ARGS)
     return status ? status : give_statfs(a1, untrusted_answer);
 }
 
-/* ---- extended attributes: there are none ---------------------------------------------------------------------------- */
+/* ---- extended attributes: there are none ------------------------------------------------------------------------- */
 static long no_attributes(void)
 {
     return -EOPNOTSUPP;

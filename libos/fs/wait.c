@@ -4,15 +4,24 @@
  * again. The mailbox is emptied (interrupted()) before the look, so a kick after the look is not lost. */
 #include "libos/fs/fs.h"
 
-void wait_add(struct wait_queue *queue, struct waiter *waiter, bool in_host)
+static void add(struct wait_queue *queue, struct waiter *waiter)
 {
-    waiter->queue = queue;
-    waiter->slot = current_slot();
-    waiter->in_host = in_host;
     lock(&queue->lock);
     waiter->next = queue->first;
     queue->first = waiter;
     unlock(&queue->lock);
+}
+
+void wait_add(struct wait_queue *queue, struct waiter *waiter, bool in_host)
+{
+    *waiter = (struct waiter){.queue = queue, .slot = current_slot(), .in_host = in_host};
+    add(queue, waiter);
+}
+
+void wait_forward(struct wait_queue *queue, struct waiter *waiter, struct wait_queue *to)
+{
+    *waiter = (struct waiter){.queue = queue, .forward = to, .event = true};
+    add(queue, waiter);
 }
 
 void wait_remove(struct waiter *waiter)
@@ -33,10 +42,14 @@ void wait_wake(struct wait_queue *queue)
 {
     lock(&queue->lock);
     for (struct waiter *w = queue->first; w; w = w->next) {
-        if (w->in_host)
+        if (w->forward) {
+            __atomic_store_n(&w->event, true, __ATOMIC_RELEASE);
+            wait_wake(w->forward);
+        } else if (__atomic_load_n(&w->in_host, __ATOMIC_SEQ_CST)) {
             kick(w->slot);
-        else
+        } else {
             unpark(w->slot);
+        }
     }
     unlock(&queue->lock);
 }

@@ -35,7 +35,7 @@ def test_some(vigil, name, notify, hz):
 @pytest.mark.parametrize("notify,hz", [("on", 250), ("off", 250)])
 @pytest.mark.parametrize("section", [
     "event counters",
-    pytest.param("epoll", marks=pytest.mark.xfail(strict=True, reason="epoll is not there yet")),
+    "epoll",
     pytest.param("socket pairs", marks=pytest.mark.xfail(strict=True, reason="sockets are not there yet")),
 ])
 def test_events(vigil, section, notify, hz):

@@ -21,6 +21,13 @@ static uint64_t out_buffer, strings;
 static unsigned next_string;
 static char peeked[OUT_SIZE + 1];
 
+/* What a process sets up once and keeps until its end is set up anew for each test. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:fs_start\nleak:table.c\nleak:vma";
+}
+
 int fs_setup_only_directory(void **state)
 {
     (void)state;
@@ -34,23 +41,10 @@ int fs_setup_only_directory(void **state)
     return 0;
 }
 
-/* fs_init closes the standard files of the test before, and with them the host's: they come back. */
-static void init_files(void)
-{
-    static int saved[2];
-
-    for (int fd = 0; fd < 2; fd++)
-        if (!saved[fd])
-            saved[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
-    assert_int_equal(fs_init(), 0);
-    for (int fd = 0; fd < 2; fd++)
-        assert_int_equal(dup2(saved[fd], fd), fd);
-}
-
 void fs_start(void)
 {
     assert_int_equal(mm_init(), 0);
-    init_files();
+    assert_int_equal(fs_init(), 0);
     assert_int_equal(threads_init(), 0);
     assert_int_equal(signals_init(), 0);
     out_buffer = map(OUT_SIZE);
@@ -75,7 +69,13 @@ int fs_teardown(void **state)
 {
     (void)state;
     fake_host = NULL;
-    sys(__NR_close_range, 3, ~0u, 0);
+    /* Closing standard files closes the host's, which this process needs. */
+    int in = fcntl(0, F_DUPFD_CLOEXEC, 100), out_fd = fcntl(1, F_DUPFD_CLOEXEC, 100);
+    sys(__NR_close_range, 0, ~0u, 0);
+    dup2(in, 0);
+    dup2(out_fd, 1);
+    close(in);
+    close(out_fd);
     return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -123,7 +123,7 @@ char *peek(size_t n)
     return peeked;
 }
 
-/* ---- the host's side ------------------------------------------------------------------------------------------------ */
+/* ---- the host's side --------------------------------------------------------------------------------------------- */
 const char *host_root(void)
 {
     return root;
@@ -152,6 +152,48 @@ void host_dir(const char *name)
 void host_link(const char *target, const char *name)
 {
     assert_int_equal(symlink(target, host_name(name)), 0);
+}
+
+void fixture_fifo(const char *name)
+{
+    assert_int_equal(mkfifo(host_name(name), 0600), 0);
+}
+
+int fixture_enter_root(void)
+{
+    return chdir(root);
+}
+
+void fixture_leave_root(void)
+{
+    assert_int_equal(chdir("/"), 0);
+}
+
+uint32_t fixture_uid(void)
+{
+    return getuid();
+}
+
+bool fixture_in_bounce(long address)
+{
+    size_t mark = bounce_mark();
+    bounce_reset();
+    char *start = bounce_alloc(16);
+    bounce_release(mark);
+    return address >= (long)start && address < (long)start + (long)bounce_left() + (long)mark - 64;
+}
+
+static long silent_host(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
+{
+    (void)nr, (void)a0, (void)a1, (void)a2, (void)a3, (void)a4, (void)a5;
+    return 0;
+}
+
+void fixture_forget(long fd)
+{
+    fake_host = silent_host;
+    assert_int_equal(sys(__NR_close, fd), 0);
+    fake_host = NULL;
 }
 
 void assert_host_file(const char *name, const char *content)

@@ -42,6 +42,14 @@ const char *host_root(void);
 void host_file(const char *name, const char *content);
 void host_dir(const char *name);
 void host_link(const char *target, const char *name);
+void fixture_fifo(const char *name);
+int fixture_enter_root(void);                /* the host's current directory := the root directory */
+void fixture_leave_root(void);
+uint32_t fixture_uid(void);                  /* who the host runs this as */
+/* Is this an address in this thread's bounce memory? */
+bool fixture_in_bounce(long address);
+/* Closes the program's descriptor without a word to the host (which never opened it). */
+void fixture_forget(long fd);
 void assert_host_file(const char *name, const char *content);
 
 void fixture_close(const long *fds, size_t n);

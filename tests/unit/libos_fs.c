@@ -5,7 +5,7 @@
 
 #include <linux/stat.h>
 
-/* ---- reading and writing ------------------------------------------------------------------------------------------ */
+/* ---- reading and writing ----------------------------------------------------------------------------------------- */
 static void a_file_is_written_and_read_back(void **state)
 {
     (void)state;
@@ -89,7 +89,7 @@ static void vectors_scatter_and_gather(void **state)
     close_all(fd);
 }
 
-/* ---- descriptors --------------------------------------------------------------------------------------------------- */
+/* ---- descriptors ------------------------------------------------------------------------------------------------- */
 static void descriptors_are_the_lowest_free(void **state)
 {
     (void)state;
@@ -163,7 +163,7 @@ static void locks_are_the_hosts(void **state)
     close_all(fd);
 }
 
-/* ---- names --------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 static void names_are_normalised(void **state)
 {
     struct { const char *base, *name, *expected; } rows[] = {
@@ -272,7 +272,7 @@ static void directories_are_listed(void **state)
     close_all(fd);
 }
 
-/* ---- what is inside ------------------------------------------------------------------------------------------------ */
+/* ---- what is inside ---------------------------------------------------------------------------------------------- */
 static void devices_need_no_host(void **state)
 {
     (void)state;
