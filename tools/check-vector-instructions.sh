@@ -3,7 +3,8 @@
 # The runtime must not touch the application's vector registers: they stay live in it. XSAVE and XRSTOR are the only
 # instructions that may name them, and they do not name registers. usage: check-vector-instructions.sh RUNTIME_ELF
 set -euo pipefail
-found=$(objdump -d --no-show-raw-insn "$1" | grep -E '%[xyz]mm[0-9]|%mm[0-7]|%st|\bf(ld|st|add|mul|div|sub|xch|init|nstcw|ldcw)[a-z]*\b|%k[0-7]|\b(ld|st)mxcsr\b|\bemms\b' || true)
+# Without the addresses: fadd is one, too.
+found=$(objdump -d --no-show-raw-insn "$1" | sed 's/^ *[0-9a-f]*:\t//' | grep -E '%[xyz]mm[0-9]|%mm[0-7]|%st|\bf(ld|st|add|mul|div|sub|xch|init|nstcw|ldcw)[a-z]*\b|%k[0-7]|\b(ld|st)mxcsr\b|\bemms\b' || true)
 if [ -n "$found" ]; then
     echo "vector or x87 instructions in the runtime $1:"
     echo "$found" | head -20
