@@ -107,6 +107,8 @@ long file_pread(struct file *file, void *buf, size_t n, uint64_t offset)
         return -EINVAL;
     if (!file->ops->read)
         return -EINVAL;
+    if (!file->ops->seek)
+        return -ESPIPE;
     if (user_range_ok(buf, n)) {
         int error = io_user(&io, (uint64_t)buf, n);
         if (error)

@@ -50,7 +50,7 @@ static struct file *open_host(const struct path *path, int flags, int mode, int 
         *error = (int)fd;
         return NULL;
     }
-    struct file *file = host_file_new((int)fd, (uint32_t)(flags & ~OPEN_ONLY) | O_LARGEFILE,
+    struct file *file = host_file_new((int)fd, (uint32_t)(flags & ~OPEN_ONLY) | (flags & O_PATH ? 0 : O_LARGEFILE),
                                       (flags & O_TMPFILE) == O_TMPFILE ? NULL : path_name(path));
     *error = file ? 0 : -ENOMEM;
     if (file && flags & O_DIRECTORY && (flags & O_TMPFILE) != O_TMPFILE)

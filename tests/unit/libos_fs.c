@@ -38,6 +38,7 @@ static void access_modes_hold(void **state)
     assert_int_equal(sys(__NR_read, w, out(), 1), -EBADF);
     assert_int_equal(sys(__NR_read, p, out(), 1), -EBADF);
     assert_int_equal(sys(__NR_lseek, p, 0, SEEK_SET), -EBADF);
+    assert_int_equal(sys(__NR_fcntl, p, F_GETFL), O_PATH);
     assert_int_equal(sys(__NR_read, 99, out(), 1), -EBADF);
     assert_int_equal(sys(__NR_read, -1, out(), 1), -EBADF);
     assert_int_equal(sys(__NR_read, r, 16, 1), -EFAULT);

@@ -47,6 +47,9 @@ static void a_pipe_needs_no_host(void **state)
     assert_int_equal(sys(__NR_pread64, p.in, out(), 1, 0), -ESPIPE);
     assert_int_equal(sys(__NR_fstat, p.in, out()), 0);
     assert_int_equal(fixture_stat_at(out()).mode, 0010600);
+    assert_int_equal(sys(__NR_write, p.out, str("x"), 1), 1);
+    assert_int_equal(sys(__NR_mmap, 0, 4096, 1, 2, p.in, 0), -ENODEV); /* and takes nothing out */
+    assert_int_equal(sys(__NR_read, p.in, out(), 2), 1);
     close_all(p.out);
     assert_int_equal(sys(__NR_read, p.in, out(), 1), 0);
     close_all(p.in);
