@@ -10,6 +10,6 @@ rm -f "$build/meson-logs/testlog.json" "$build/e2e.xml"
 
 timeout -k 10 1200 meson test -C "$build" --print-errorlogs --no-rebuild
 meson_status=$?
-VIGIL_BUILD=$build timeout -k 10 900 /usr/bin/python3 -m pytest -q -rsx -p no:cacheprovider --junitxml="$build/e2e.xml" tests/e2e tests/cli
+VIGIL_BUILD=$build timeout -k 10 900 /usr/bin/python3 -m pytest -q -rsx -p no:cacheprovider --junitxml="$build/e2e.xml" tests/e2e
 pytest_status=$?
 exec /usr/bin/python3 tests/count.py "$build/meson-logs/testlog.json" $meson_status "$build/e2e.xml" $pytest_status
