@@ -31,6 +31,8 @@ int runtime_elf_relocate(struct runtime_elf *elf, const void *file, size_t size,
 extern "C" {
 #endif
 int manifest_config_check(const struct vigil_config *config, struct image_error *error);
+/* manifest_scan.c: the number of the line in which a dotted key has more parts than any manifest needs; 0: none. */
+size_t manifest_deep_key(const char *text, size_t size);
 int config_check(const struct vigil_config *config, size_t size, struct image_error *error);
 #ifdef __cplusplus
 }

@@ -381,6 +381,8 @@ extern "C" int manifest_load(const char *path, vigil_config **config, image_erro
         std::fclose(f);
         if (bad)
             return report(error, std::string(path) + ": cannot read the manifest: " + std::strerror(errno));
+        if (size_t line = manifest_deep_key(text.data(), text.size()))
+            return report(error, std::string(path) + ":" + std::to_string(line) + ": a key with more than 64 parts");
         context c;
         c.file = path;
         toml::table table = toml::parse(text, std::string_view(path));

@@ -153,6 +153,49 @@ static void deep_nesting_is_refused(void **state)
     free(text);
 }
 
+/* It nests tables as well, without a bound in the parser. In each place where a key can stand, quotes around it. */
+static void long_dotted_keys_are_refused(void **state)
+{
+    enum { PARTS = 100000 };
+    static const char *const before[] = {
+        "", "[", "[[", "x = { ", "y = [ { ", "\"\"=''''a'''''\n", "x = \"\"\"\\\"\"\"\"\"\n", "#'\n", "x = [ '''a'''', { ",
+        "'\\'.\"\\\"\".",
+    };
+    const char *path = fx_path("dotted.manifest");
+    char *text = malloc(2 * PARTS + 64);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+        int n = sprintf(text, "%sx", before[i]);
+        for (int k = 0; k < PARTS; k++)
+            memcpy(text + n + 2 * k, ".x", 2);
+        memcpy(text + n + 2 * PARTS, "=1\n", 3);
+        fx_write(path, text, (size_t)n + 2 * PARTS + 3);
+        refused(path, strchr(before[i], '\n') ? ":2: a key with more" : ":1: a key with more");
+    }
+    free(text);
+}
+
+static void dots_elsewhere_do_not_count(void **state)
+{
+    char text[8192], *p = text + sprintf(text, ENTRY "loader.argv = [");
+    const char *path = fx_path("dots.manifest");
+    struct vigil_config *config;
+    struct image_error error = {""};
+
+    (void)state;
+    for (int i = 0; i < 100; i++)
+        p += sprintf(p, " 'a.b.c', \"d.e.\\\".f\", '''.''', ");
+    p += sprintf(p, "] # ");
+    for (int i = 0; i < 100; i++)
+        *p++ = '.';
+    fx_write(path, text, (size_t)(p - text));
+    if (manifest_load(path, &config, &error))
+        fail_msg("%s", error.text);
+    assert_int_equal(config->argv.count, 300);
+    free(config);
+}
+
 static uint64_t next_random(uint64_t *seed)
 {
     *seed ^= *seed << 13;
@@ -281,6 +324,8 @@ int main(void)
         cmocka_unit_test(each_fault_is_named),
         cmocka_unit_test(files_that_are_no_files),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(long_dotted_keys_are_refused),
+        cmocka_unit_test(dots_elsewhere_do_not_count),
         cmocka_unit_test(spoiled_manifests_do_no_harm),
         cmocka_unit_test(malformed_configurations_are_refused),
     };
