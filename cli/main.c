@@ -29,12 +29,17 @@ static const struct {
 
 int complain(int code, const char *format, ...)
 {
+    char line[8192];
     va_list args;
+
     va_start(args, format);
-    fputs("vigil: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    vsnprintf(line, sizeof(line), format, args);
     va_end(args);
+    /* One line that cannot steer a terminal, whatever names it repeats. */
+    for (char *p = line; *p; p++)
+        if ((unsigned char)*p < ' ' || *p == 0x7f)
+            *p = '?';
+    fprintf(stderr, "vigil: %s\n", line);
     return code;
 }
 

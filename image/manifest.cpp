@@ -16,6 +16,8 @@
 
 namespace {
 
+constexpr size_t MAX_MANIFEST = 16u << 20;
+
 struct failure {
     std::string text;
 };
@@ -77,16 +79,12 @@ uint64_t get_size(context &c, const std::string &key, const toml::node &node)
     if (!node.is_string())
         wrong_type(c, key, node, "a size such as \"256M\"");
     std::string s = *node.value<std::string>();
-    char *end = nullptr;
+    size_t digits = std::min(s.find_first_not_of("0123456789"), s.size());
+    std::string unit = s.substr(digits);
+    int shift = unit == "K" || unit == "k" ? 10 : unit == "M" || unit == "m" ? 20 : unit == "G" || unit == "g" ? 30 : 0;
     errno = 0;
-    uint64_t v = std::strtoull(s.c_str(), &end, 0);
-    int shift = 0;
-    if (*end == 'K' || *end == 'k') shift = 10;
-    else if (*end == 'M' || *end == 'm') shift = 20;
-    else if (*end == 'G' || *end == 'g') shift = 30;
-    if (shift)
-        end++;
-    if (s.empty() || s[0] == '-' || end == s.c_str() || *end || errno || (v << shift) >> shift != v)
+    uint64_t v = std::strtoull(s.c_str(), nullptr, 10);
+    if (!digits || (!unit.empty() && !shift) || errno || (v << shift) >> shift != v)
         fail_at(c.file, node.source(), key + " is \"" + s + "\": not a size such as \"256M\" (K, M and G are known)");
     return v << shift;
 }
@@ -155,6 +153,8 @@ void set_env(context &c, const std::string &key, const toml::node &node)
         wrong_type(c, key, node, "a table");
     for (auto &&[name_key, value] : *node.as_table()) {
         std::string name(name_key.str()), full = key + "." + name;
+        if (name.empty() || name.find('=') != std::string::npos || name.find('\0') != std::string::npos)
+            fail_at(c.file, name_key.source(), full + " cannot be the name of an environment variable");
         if (value.is_string()) {
             c.config.env.push_back(name + "=" + get_string(c, full, value));
             continue;
@@ -291,15 +291,20 @@ size_t distance(const std::string &a, const std::string &b)
     return row[b.size()];
 }
 
+// A known key, or the beginning of one that ends at a dot: "loader" of loader.argv.
 std::string nearest(const std::string &key)
 {
     std::string best;
     size_t least = key.size() / 2 + 2;
     for (const auto &k : keys) {
-        size_t d = distance(key, k.key);
-        if (d < least) {
-            least = d;
-            best = k.key;
+        std::string known(k.key);
+        for (size_t end = known.size(); end != std::string::npos && end; end = known.rfind('.', end - 1)) {
+            std::string candidate = known.substr(0, end);
+            size_t d = distance(key, candidate);
+            if (d < least) {
+                least = d;
+                best = candidate;
+            }
         }
     }
     return best.empty() ? "" : "; did you mean " + best + "?";
@@ -336,8 +341,10 @@ void walk(context &c, const toml::table &table, const std::string &prefix)
     }
 }
 
-int report(image_error *error, const std::string &text)
+// One line, whatever keys and values hold: control characters become question marks.
+int report(image_error *error, std::string text)
 {
+    std::replace_if(text.begin(), text.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
     std::snprintf(error->text, sizeof(error->text), "%s", text.c_str());
     return -1;
 }
@@ -375,12 +382,18 @@ extern "C" int manifest_load(const char *path, vigil_config **config, image_erro
         std::string text;
         char buffer[4096];
         size_t n;
-        while ((n = std::fread(buffer, 1, sizeof(buffer), f)) > 0 && text.size() < (16u << 20))
+        while (text.size() <= MAX_MANIFEST && (n = std::fread(buffer, 1, sizeof(buffer), f)) > 0)
             text.append(buffer, n);
         bool bad = std::ferror(f);
         std::fclose(f);
         if (bad)
             return report(error, std::string(path) + ": cannot read the manifest: " + std::strerror(errno));
+        if (text.size() > MAX_MANIFEST)
+            return report(error, std::string(path) + ": larger than 16M: not a manifest");
+        if (text.compare(0, 4, "\177ELF") == 0)
+            return report(error, std::string(path) + ": a program, not a manifest; run it with `vigil run -- " + path + "`");
+        if (text.compare(0, 8, "viglimg1") == 0)
+            return report(error, std::string(path) + ": a signed image, not a manifest; `vigil run` and `vigil info` take it");
         if (size_t line = manifest_deep_key(text.data(), text.size()))
             return report(error, std::string(path) + ":" + std::to_string(line) + ": a key with more than 64 parts");
         context c;

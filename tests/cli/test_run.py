@@ -71,6 +71,7 @@ def test_missing_programs(vigil):
     vigil.refuses(NOT_FOUND, "run", "--", "no-such-program", says=["no-such-program", "not found"])
     vigil.refuses(NOT_FOUND, "run", "--", "./no-such-program", says=["./no-such-program", "No such file"])
     vigil.refuses(NOT_FOUND, "run", "--", "", says="not found")
+    vigil.refuses(NOT_FOUND, "run", "--", "two\nlines\033[2J", says="two?lines?[2J")
     vigil.refuses(NOT_FOUND, "run", "--", "busybox", env={"PATH": "/nowhere"}, says="busybox")
 
 

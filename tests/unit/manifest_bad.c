@@ -33,6 +33,10 @@ static const struct { const char *text, *place, *says; } rows[] = {
     {ENTRY "fs.mount.x.path = \"/\"\n", ":2:", "did you mean fs.mounts?"},
     {ENTRY "sys.brk.size = \"1M\"\n", ":2:", "sys.brk.size; did you mean sys."},
     {ENTRY "[sgx]\ndebug = true\n[sgx.nothing]\n", ":4:", "sgx.nothing"},
+    {ENTRY "\"a\\nb\\u001b[2J\" = 1\n", ":2:", "unknown key a?b?[2J"},
+    {ENTRY "[loadr]\nargv = []\n", ":2:", "unknown key loadr; did you mean loader?"},
+    {ENTRY "[sgz]\ndebug = true\n", ":2:", "did you mean sgx?"},
+    {ENTRY "[sys.stak]\nsize = 1\n", ":2:", "did you mean sys.stack?"},
     {ENTRY "sgx.enable_stat = true\n", ":2:", "did you mean sgx.enable_stats?"},
     {"libos.entrypint = \"/bin/app\"\n", ":1:", "did you mean libos.entrypoint?"},
     /* types */
@@ -51,6 +55,9 @@ static const struct { const char *text, *place, *says; } rows[] = {
     {ENTRY "loader.argv = [ \"a\", 1 ]\n", ":2:", "loader.argv[]"},
     {ENTRY "loader.argv = [ \"a\\u0000b\" ]\n", ":2:", "NUL"},
     {ENTRY "loader.env = []\n", ":2:", "loader.env must be a table"},
+    {ENTRY "loader.env.\"A=B\" = \"c\"\n", ":2:", "environment variable"},
+    {ENTRY "loader.env.\"\" = \"c\"\n", ":2:", "environment variable"},
+    {ENTRY "loader.env.\"A\\u0000B\" = { passthrough = true }\n", ":2:", "environment variable"},
     {ENTRY "loader.env.A = 1\n", ":2:", "loader.env.A"},
     {ENTRY "loader.env.A = { value = 1 }\n", ":2:", "loader.env.A.value"},
     {ENTRY "loader.env.A = { passthrough = \"yes\" }\n", ":2:", "loader.env.A.passthrough"},
@@ -81,6 +88,12 @@ static const struct { const char *text, *place, *says; } rows[] = {
     {ENTRY "sgx.enclave_size = -1\n", ":2:", "negative"},
     {ENTRY "sgx.enclave_size = \"-1\"\n", ":2:", "not a size"},
     {ENTRY "sgx.enclave_size = \"\"\n", ":2:", "not a size"},
+    {ENTRY "sgx.enclave_size = \"M\"\n", ":2:", "not a size"},
+    {ENTRY "sys.brk.max_size = \"K\"\n", ":2:", "not a size"},
+    {ENTRY "sgx.enclave_size = \"0x4000000\"\n", ":2:", "not a size"},
+    {ENTRY "sgx.enclave_size = \" 64M\"\n", ":2:", "not a size"},
+    {ENTRY "sgx.enclave_size = \"+64M\"\n", ":2:", "not a size"},
+    {ENTRY "sgx.enclave_size = \"64M\\u0000\"\n", ":2:", "not a size"},
     {ENTRY "sgx.enclave_size = \"64MB\"\n", ":2:", "not a size"},
     {ENTRY "sgx.enclave_size = \"64T\"\n", ":2:", "not a size"},
     {ENTRY "sgx.enclave_size = \"64 M\"\n", ":2:", "not a size"},
@@ -135,6 +148,14 @@ static void files_that_are_no_files(void **state)
     refused(fx_path("file/x.manifest"), "Not a directory");
     fx_write(fx_path("zeros.manifest"), (char[100]){0}, 100);
     refused(fx_path("zeros.manifest"), "");
+    fx_write(fx_path("program"), "\177ELF\2\1\1", 7);
+    refused(fx_path("program"), "`vigil run -- /");
+    fx_write(fx_path("image.vigil"), "viglimg1\0\0", 10);
+    refused(fx_path("image.vigil"), "signed image");
+    /* Not cut off where reading stops. */
+    fx_write(fx_path("large.manifest"), ENTRY "#", sizeof(ENTRY));
+    assert_int_equal(truncate(fx_path("large.manifest"), 20 << 20), 0);
+    refused(fx_path("large.manifest"), "16M");
 }
 
 /* The parser recurses: a manifest must not be able to run it out of stack. */
