@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The signed image as a file: header, SIGSTRUCT, configuration, runtime ELF. Reading rebuilds the ranges and measures
- * them, so every byte that matters is bound by ENCLAVEHASH, and ENCLAVEHASH by the signature. */
+ * them, so every byte that matters is bound by ENCLAVEHASH, and ENCLAVEHASH by the signature. The rest (what of the ELF
+ * is not loaded, Q1, Q2) has a checksum only: whoever can compute one can change nothing of the enclave with it. */
 #include "image/internal.h"
 
 #include <errno.h>
@@ -21,7 +22,22 @@
 
 struct file_header {
     uint64_t magic, sigstruct_size, config_size, runtime_size;
+    uint8_t checksum[32]; /* SHA-256 of the four numbers and of everything behind the header */
 };
+#define HEADER_NUMBERS offsetof(struct file_header, checksum)
+
+static bool checksum(const struct file_header *header, const void *sigstruct, const void *config, const void *runtime,
+                     uint8_t out[32])
+{
+    EVP_MD_CTX *md = EVP_MD_CTX_new();
+    bool ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL) && EVP_DigestUpdate(md, header, HEADER_NUMBERS) &&
+              EVP_DigestUpdate(md, sigstruct, header->sigstruct_size) &&
+              EVP_DigestUpdate(md, config, header->config_size) &&
+              EVP_DigestUpdate(md, runtime, header->runtime_size) && EVP_DigestFinal_ex(md, out, NULL);
+
+    EVP_MD_CTX_free(md);
+    return ok;
+}
 
 static int write_all(int fd, const void *data, size_t n)
 {
@@ -40,11 +56,17 @@ static int write_all(int fd, const void *data, size_t n)
 
 int image_write(const struct image *image, const char *path, struct image_error *error)
 {
-    struct file_header header = {FILE_MAGIC, sizeof(image->sigstruct), image->config->size, image->runtime_size};
+    struct file_header header = {FILE_MAGIC, sizeof(image->sigstruct), image->config->size, image->runtime_size, {0}};
     char temporary[4200];
+    struct stat st;
 
     if (!image->is_signed)
         return image_fail(error, "%s: the image is not signed", path);
+    /* rename() would put a file in the place of a device. */
+    if (!stat(path, &st) && !S_ISREG(st.st_mode))
+        return image_fail(error, "%s: cannot write: %s", path, S_ISDIR(st.st_mode) ? strerror(EISDIR) : "not a regular file");
+    if (!checksum(&header, &image->sigstruct, image->config, image->runtime_file, header.checksum))
+        return image_fail(error, "%s: SHA-256 failed: is OpenSSL installed completely?", path);
     if (snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof(temporary))
         return image_fail(error, "%s: the path is too long", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -124,7 +146,7 @@ static int rebuild(struct image *image, const char *path, const uint8_t *data, s
 {
     struct file_header header;
     struct image_error inner;
-    uint8_t measured[32];
+    uint8_t measured[32], sum[32];
 
     if (size < sizeof(header) || (memcpy(&header, data, sizeof(header)), header.magic != FILE_MAGIC))
         return image_fail(error, "%s: not a signed image of this version of Vigil; make one with `vigil sign`", path);
@@ -158,6 +180,9 @@ static int rebuild(struct image *image, const char *path, const uint8_t *data, s
     else if (memcmp(measured, image->sigstruct.enclavehash, sizeof(measured)))
         image_fail(error, "%s: the image was changed after it was signed (its MRENCLAVE is not the signed one); sign it "
                    "again with `vigil sign`", path);
+    else if (!checksum(&header, sigstruct, config, config + header.config_size, sum) ||
+             memcmp(sum, header.checksum, sizeof(sum)))
+        image_fail(error, "%s: the file is damaged or was changed after it was signed; sign it again with `vigil sign`", path);
     else
         status = 0;
     if (status)
