@@ -15,6 +15,8 @@ int command_info(int argc, char **argv);
 
 /* Prints "vigil: ..." on stderr and returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What getopt_long (with an option string that begins with ":") did not like; c is what it returned. EXIT_USAGE. */
+int complain_option(int c, int argc, char **argv);
 /* Flushes stdout; EXIT_BAD_INPUT if what was printed could not be written. */
 int finish_output(void);
 

@@ -45,9 +45,9 @@ int command_info(int argc, char **argv)
     struct image_error error;
     struct image image;
 
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) {
         if (c != 'h')
-            return complain(EXIT_USAGE, "see `vigil info --help`");
+            return complain_option(c, argc, argv);
         fputs(usage, stdout);
         return finish_output();
     }

@@ -3,6 +3,7 @@
  * The vigil command. */
 #include "cli/cli.h"
 
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,19 @@ int complain(int code, const char *format, ...)
             *p = '?';
     fprintf(stderr, "vigil: %s\n", line);
     return code;
+}
+
+int complain_option(int c, int argc, char **argv)
+{
+    const char *argument = argv[optind - 1], *next = optind < argc ? argv[optind] : "";
+
+    if (c == ':')
+        return complain(EXIT_USAGE, "%s needs a value; see `vigil %s --help`", argument, argv[0]);
+    /* A bundle of letters is passed only after its last. */
+    const char letter[] = {'-', (char)optopt, 0};
+    if (optopt && strcmp(argument, letter) && next[0] == '-' && next[1] != '-' && strchr(next, optopt))
+        argument = next;
+    return complain(EXIT_USAGE, "%s is not an option, or not with a value; see `vigil %s --help`", argument, argv[0]);
 }
 
 int finish_output(void)

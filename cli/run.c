@@ -85,7 +85,7 @@ static int parse_options(int argc, char **argv, struct settings *s)
         {"aex", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
     uint64_t number;
 
-    for (int c; (c = getopt_long(argc, argv, "+", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "+:", longs, NULL)) != -1;) {
         switch (c) {
         case 'n':
             if (strcmp(optarg, "on") && strcmp(optarg, "off"))
@@ -110,7 +110,7 @@ static int parse_options(int argc, char **argv, struct settings *s)
                 return complain(EXIT_USAGE, "--aex is after:N, every, random:SEED,MEAN or threads:SEED,MEAN, not %s", optarg);
             break;
         case 'h': fputs(usage, stdout); return finish_output();
-        default: return complain(EXIT_USAGE, "see `vigil run --help`");
+        default: return complain_option(c, argc, argv);
         }
     }
     return -1;
@@ -126,6 +126,7 @@ static int find_program(const char *name, char path[PATH_MAX])
 {
     const char *search = getenv("PATH");
     char candidate[2 * PATH_MAX];
+    char found[PATH_MAX] = "";
     struct stat st;
 
     if (strchr(name, '/')) {
@@ -140,7 +141,11 @@ static int find_program(const char *name, char path[PATH_MAX])
         snprintf(candidate, sizeof(candidate), "%.*s/%s", length, length ? p : ".", name);
         if (is_program(candidate, &st) && realpath(candidate, path))
             return 0;
+        if (!*found && !stat(candidate, &st) && S_ISREG(st.st_mode))
+            snprintf(found, sizeof(found), "%.*s", PATH_MAX - 1, candidate);
     }
+    if (*found)
+        return complain(EXIT_NOT_EXECUTABLE, "%s: not executable", found);
     return complain(EXIT_NOT_FOUND, "%s: not found in PATH", name);
 }
 

@@ -26,12 +26,12 @@ int command_sign(int argc, char **argv)
     struct image_error error;
     struct image image;
 
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) {
         switch (c) {
         case 'k': key = optarg; break;
         case 'o': output = optarg; break;
         case 'h': fputs(usage, stdout); return finish_output();
-        default: return complain(EXIT_USAGE, "see `vigil sign --help`");
+        default: return complain_option(c, argc, argv);
         }
     }
     if (optind + 1 != argc)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define MAX_SPAN (64ull << 20)
+#define SECTION_RELR 19 /* packed relative relocations; not in every elf.h */
 
 static bool in_file(uint64_t offset, uint64_t length, size_t size)
 {
@@ -33,6 +34,8 @@ static int find_segments(struct runtime_elf *elf, const uint8_t *file, size_t si
     const Elf64_Phdr *ph = (const void *)(file + eh->e_phoff);
 
     for (unsigned i = 0; i < eh->e_phnum; i++) {
+        if (ph[i].p_type == PT_INTERP || ph[i].p_type == PT_TLS)
+            return image_fail(error, "the runtime ELF is not a static PIE without thread-local storage");
         if (ph[i].p_type != PT_LOAD)
             continue;
         uint64_t start = PAGE_DOWN(ph[i].p_vaddr), end = PAGE_UP(ph[i].p_vaddr + ph[i].p_memsz);
@@ -91,8 +94,8 @@ static int apply_relocations(struct runtime_elf *elf, const uint8_t *file, size_
     const Elf64_Shdr *sh = (const void *)(file + eh->e_shoff);
 
     for (unsigned i = 0; i < eh->e_shnum; i++) {
-        if (sh[i].sh_type == SHT_REL || (sh[i].sh_type == SHT_RELA && !in_file(sh[i].sh_offset, sh[i].sh_size, size)))
-            return image_fail(error, "the runtime ELF is malformed (relocations)");
+        if (sh[i].sh_type == SHT_REL || sh[i].sh_type == SECTION_RELR || (sh[i].sh_type == SHT_RELA && !in_file(sh[i].sh_offset, sh[i].sh_size, size)))
+            return image_fail(error, "the runtime ELF is malformed (relocations)"); /* or of a kind not applied here */
         if (sh[i].sh_type != SHT_RELA)
             continue;
         for (uint64_t k = 0; k < sh[i].sh_size / sizeof(Elf64_Rela); k++) {

@@ -81,6 +81,24 @@ def test_programs_that_are_not_executable(vigil):
     vigil.refuses(NOT_EXECUTABLE, "run", "--", vigil.directory, says="directory")
 
 
+def test_a_later_program_of_that_name_counts(vigil):
+    for name in ("first", "second", "folder"):
+        (vigil.directory / name).mkdir()
+    (vigil.directory / "first/busybox").write_text("not executable")
+    (vigil.directory / "folder/busybox").mkdir()
+    vigil.refuses(NOT_EXECUTABLE, "run", "--", "busybox", env={"PATH": "/nowhere:first"},
+                  says=["first/busybox", "not executable"])
+    vigil.refuses(NOT_FOUND, "run", "--", "busybox", env={"PATH": "folder"}, says="busybox")
+    (vigil.directory / "second/busybox").symlink_to(BUSYBOX)
+    assert vigil("run", *SMALL, "--", "busybox", "true", env={"PATH": "first:folder:second"}).returncode == 0
+
+
+def test_program_in_the_place_of_a_manifest(vigil):
+    vigil.refuses(BAD_INPUT, "run", BUSYBOX, says=[BUSYBOX, "a program", f"vigil run -- {BUSYBOX}"])
+    vigil("sign", vigil.manifest())
+    vigil.refuses(BAD_INPUT, "sign", "app.vigil", says=["app.vigil", "signed image"])
+
+
 def test_missing_runtime_is_named(vigil):
     vigil.refuses(BAD_INPUT, "run", "--", BUSYBOX, env={"VIGIL_RUNTIME": "/no/such.elf"},
                   says=["/no/such.elf", "VIGIL_RUNTIME"])

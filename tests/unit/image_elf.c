@@ -93,6 +93,19 @@ static void relocation_at_end(struct elf *e)
     relocation(e, 0)->r_offset = end - 4;
 }
 static void relocations_outside(struct elf *e) { section(e, SHT_RELA, NULL)->sh_size = e->size; }
+static void relocations_packed(struct elf *e) { section(e, SHT_RELA, NULL)->sh_type = 19; } /* SHT_RELR */
+static Elf64_Phdr *other_segment(struct elf *elf)
+{
+    Elf64_Phdr *ph = (Elf64_Phdr *)(elf->data + header(elf)->e_phoff);
+
+    for (unsigned i = 0; i < header(elf)->e_phnum; i++)
+        if (ph[i].p_type != PT_LOAD)
+            return &ph[i];
+    fail_msg("the test's runtime has only segments that are loaded");
+    return NULL;
+}
+static void interpreter(struct elf *e) { other_segment(e)->p_type = PT_INTERP; }
+static void thread_local(struct elf *e) { other_segment(e)->p_type = PT_TLS; }
 static void relocations_without_addend(struct elf *e) { section(e, SHT_RELA, NULL)->sh_type = SHT_REL; }
 
 static const struct { const char *name; void (*spoil)(struct elf *); const char *says; } rules[] = {
@@ -110,6 +123,7 @@ static const struct { const char *name; void (*spoil)(struct elf *); const char 
     RULE(boot_magic, "another version"), RULE(relocation_type, "relocation"), RULE(relocation_symbol, "relocation"),
     RULE(relocation_outside, "relocation"), RULE(relocation_edge, "relocation"), RULE(relocation_at_end, "relocation"),
     RULE(relocations_outside, "relocation"), RULE(relocations_without_addend, "relocation"),
+    RULE(relocations_packed, "relocation"), RULE(interpreter, "static PIE"), RULE(thread_local, "thread-local"),
 };
 
 /* Returns image_build's status; a success must be a whole image. */
