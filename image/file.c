@@ -64,7 +64,8 @@ int image_write(const struct image *image, const char *path, struct image_error 
         return image_fail(error, "%s: the image is not signed", path);
     /* rename() would put a file in the place of a device. */
     if (!stat(path, &st) && !S_ISREG(st.st_mode))
-        return image_fail(error, "%s: cannot write: %s", path, S_ISDIR(st.st_mode) ? strerror(EISDIR) : "not a regular file");
+        return image_fail(error, "%s: cannot write: %s", path,
+                          S_ISDIR(st.st_mode) ? strerror(EISDIR) : "not a regular file");
     if (!checksum(&header, &image->sigstruct, image->config, image->runtime_file, header.checksum))
         return image_fail(error, "%s: SHA-256 failed: is OpenSSL installed completely?", path);
     if (snprintf(temporary, sizeof(temporary), "%s.%d.tmp", path, (int)getpid()) >= (int)sizeof(temporary))
@@ -182,7 +183,8 @@ static int rebuild(struct image *image, const char *path, const uint8_t *data, s
                    "again with `vigil sign`", path);
     else if (!checksum(&header, sigstruct, config, config + header.config_size, sum) ||
              memcmp(sum, header.checksum, sizeof(sum)))
-        image_fail(error, "%s: the file is damaged or was changed after it was signed; sign it again with `vigil sign`", path);
+        image_fail(error, "%s: the file is damaged or was changed after it was signed; sign it again with `vigil sign`",
+                   path);
     else
         status = 0;
     if (status)

@@ -22,6 +22,8 @@ static int default_path(char *path, size_t size, struct image_error *error)
 
     if ((!home || !*home) && (pw = getpwuid(getuid())))
         home = pw->pw_dir;
+    if (strlen(xdg && *xdg ? xdg : home ? home : "") > size - 64)
+        return image_fail(error, "the path of the development key is too long: set XDG_CONFIG_HOME or give --key FILE");
     if (xdg && *xdg)
         snprintf(path, size, "%s/vigil", xdg);
     else if (home && *home)

@@ -391,9 +391,11 @@ extern "C" int manifest_load(const char *path, vigil_config **config, image_erro
         if (text.size() > MAX_MANIFEST)
             return report(error, std::string(path) + ": larger than 16M: not a manifest");
         if (text.compare(0, 4, "\177ELF") == 0)
-            return report(error, std::string(path) + ": a program, not a manifest; run it with `vigil run -- " + path + "`");
+            return report(error, std::string(path) + ": a program, not a manifest; run it with `vigil run -- " + path +
+                                     "`");
         if (text.compare(0, 8, "viglimg1") == 0)
-            return report(error, std::string(path) + ": a signed image, not a manifest; `vigil run` and `vigil info` take it");
+            return report(error, std::string(path) + ": a signed image, not a manifest; `vigil run` and `vigil info` "
+                                                     "take it");
         if (size_t line = manifest_deep_key(text.data(), text.size()))
             return report(error, std::string(path) + ":" + std::to_string(line) + ": a key with more than 64 parts");
         context c;

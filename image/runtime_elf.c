@@ -94,7 +94,8 @@ static int apply_relocations(struct runtime_elf *elf, const uint8_t *file, size_
     const Elf64_Shdr *sh = (const void *)(file + eh->e_shoff);
 
     for (unsigned i = 0; i < eh->e_shnum; i++) {
-        if (sh[i].sh_type == SHT_REL || sh[i].sh_type == SECTION_RELR || (sh[i].sh_type == SHT_RELA && !in_file(sh[i].sh_offset, sh[i].sh_size, size)))
+        if (sh[i].sh_type == SHT_REL || sh[i].sh_type == SECTION_RELR ||
+            (sh[i].sh_type == SHT_RELA && !in_file(sh[i].sh_offset, sh[i].sh_size, size)))
             return image_fail(error, "the runtime ELF is malformed (relocations)"); /* or of a kind not applied here */
         if (sh[i].sh_type != SHT_RELA)
             continue;

@@ -122,11 +122,14 @@ def test_manifest_for_production_does(vigil):
 
 def test_arguments_of_a_manifest(vigil):
     vigil.refuses(USAGE, "run", vigil.manifest(), "more", says="loader.insecure__use_cmdline_argv")
-    (vigil.directory / "busybox").write_text(
-        vigil.manifest(loader__argv=None, loader__insecure__use_cmdline_argv=None).read_text()
-        + "loader.insecure__use_cmdline_argv = true\n")
-    result = vigil("run", "busybox", "echo", "more", "--help")
-    assert result.returncode == 0 and result.stdout == "more --help\n", result
+    path = vigil.manifest("busybox.manifest", loader__argv=None)
+    path.write_text(path.read_text() + "loader.insecure__use_cmdline_argv = true\n")
+    # argv[0] is the program's name and not the manifest's: busybox must know itself.
+    for name in (path, "busybox.manifest", "./busybox.manifest"):
+        result = vigil("run", name, "echo", "more", "--help")
+        assert result.returncode == 0 and result.stdout == "more --help\n", result
+    assert vigil("sign", "busybox.manifest").returncode == 0
+    assert vigil("run", "busybox.vigil", "echo", "more").stdout == "more\n"
 
 
 def test_environment_of_a_manifest(vigil):

@@ -74,7 +74,8 @@ def test_options_that_are_not_there(vigil, command, args, says):
         vigil.refuses(USAGE, command, "--stats", *args, "-xz", says=says)
 
 
-@pytest.mark.parametrize("args", [["run", "--tick-hz"], ["run", "--aex-notify"], ["sign", "--key"], ["sign", "--output"]])
+@pytest.mark.parametrize("args", [["run", "--tick-hz"], ["run", "--aex-notify"], ["sign", "--key"],
+                                  ["sign", "--output"]])
 def test_options_without_their_value(vigil, args):
     vigil.refuses(USAGE, *args, says=[f"{args[1]} needs a value", f"vigil {args[0]} --help"])
 

@@ -83,6 +83,9 @@ static void first_uses_at_once_agree(void **state)
     char xdg[128];
     int results[2];
     uint8_t mrsigners[N][384];
+    struct vigil_config *config = fx_config(0);
+    size_t size;
+    const void *elf = fx_runtime(&size); /* nothing of the fixture may fail in a child */
 
     (void)state;
     snprintf(xdg, sizeof(xdg), "%s", getenv("XDG_CONFIG_HOME"));
@@ -90,12 +93,9 @@ static void first_uses_at_once_agree(void **state)
     assert_int_equal(pipe(results), 0);
     for (int i = 0; i < N; i++)
         if (!fork()) {
-            struct vigil_config *config = fx_config(0);
             struct image_error error;
             struct image_key *key;
             struct image image;
-            size_t size;
-            const void *elf = fx_runtime(&size);
             bool ok = !image_key_open(NULL, &key, &error) && !image_build(&image, elf, size, config, &error) &&
                       !image_sign(&image, key, &error) && write(results[1], image.sigstruct.modulus, 384) == 384;
             _exit(ok ? 0 : 1);
@@ -112,6 +112,7 @@ static void first_uses_at_once_agree(void **state)
         assert_memory_equal(mrsigners[0], mrsigners[i], 384);
     close(results[0]);
     close(results[1]);
+    free(config);
 }
 
 static void key_that_others_can_read_is_refused(void **state)
@@ -177,6 +178,14 @@ static void missing_places_are_named(void **state)
     refused(fx_path("no-such-key.pem"), "No such file");
     snprintf(xdg, sizeof(xdg), "%s", getenv("XDG_CONFIG_HOME"));
     fx_write(fx_path("file"), "x", 1);
+    char *far = malloc(8000);
+    memset(far, '/', 7999);
+    memcpy(far + 7000 - strlen(xdg), xdg, strlen(xdg));
+    strcpy(far + 7000, "/far");
+    setenv("XDG_CONFIG_HOME", far, 1);
+    assert_int_equal(image_key_open(NULL, &key, &error), -1);
+    fx_check_message(&error, "too long");
+    free(far);
     setenv("XDG_CONFIG_HOME", fx_path("file/below"), 1);
     int status = image_key_open(NULL, &key, &error);
     setenv("XDG_CONFIG_HOME", xdg, 1);

@@ -179,8 +179,8 @@ static void long_dotted_keys_are_refused(void **state)
 {
     enum { PARTS = 100000 };
     static const char *const before[] = {
-        "", "[", "[[", "x = { ", "y = [ { ", "\"\"=''''a'''''\n", "x = \"\"\"\\\"\"\"\"\"\n", "#'\n", "x = [ '''a'''', { ",
-        "'\\'.\"\\\"\".",
+        "", "[", "[[", "x = { ", "y = [ { ", "\"\"=''''a'''''\n", "x = \"\"\"\\\"\"\"\"\"\n", "#'\n",
+        "x = [ '''a'''', { ", "'\\'.\"\\\"\".",
     };
     const char *path = fx_path("dotted.manifest");
     char *text = malloc(2 * PARTS + 64);

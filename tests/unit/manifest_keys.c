@@ -92,7 +92,8 @@ static void every_flag_has_its_key(void **state)
 static void sizes_are_gramines(void **state)
 {
     static const struct { const char *text; uint64_t value; } rows[] = {
-        {"\"64M\"", 64u << 20}, {"\"2G\"", 2ull << 30}, {"\"1048576K\"", 1ull << 30}, {"\"16777216\"", 16u << 20}, {"\"0064M\"", 64u << 20}, {"\"128m\"", 128u << 20},
+        {"\"64M\"", 64u << 20}, {"\"2G\"", 2ull << 30}, {"\"1048576K\"", 1ull << 30}, {"\"16777216\"", 16u << 20},
+        {"\"0064M\"", 64u << 20}, {"\"128m\"", 128u << 20},
         {"33554432", 32u << 20},
     };
     char text[256];
