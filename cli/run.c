@@ -24,6 +24,7 @@ static const char usage[] =
     "with loader.insecure__use_cmdline_argv = true.\n"
     "\n"
     "  --aex-notify=on|off   let the enclave know of each interruption (default: on, or what the manifest says)\n"
+    "  --aex-policy KEY=VALUE  one of the manifest's sgx.aex_notify keys, for example mitigation=count; may be repeated\n"
     "  --tick-hz N           software SGX: interrupts a second, 0 for none (default 250)\n"
     "  --stats               print statistics at the end\n"
     "  --log-level L         none, error, warning, debug, trace or all; a production enclave keeps its own\n"
@@ -35,10 +36,14 @@ static const char usage[] =
     "\n"
     "Exit status: the program's own. Vigil's own lines go to stderr and begin with `vigil:`.\n";
 
+#define MAX_POLICIES 32
+
 struct settings {
     int aex_notify;      /* -1: as it is */
     bool stats;
     const char *enclave_size, *max_threads;
+    const char *policies[MAX_POLICIES];
+    unsigned policy_count;
     struct host_options host;
 };
 
@@ -82,7 +87,7 @@ static int parse_options(int argc, char **argv, struct settings *s)
         {"aex-notify", required_argument, NULL, 'n'}, {"tick-hz", required_argument, NULL, 't'},
         {"stats", no_argument, NULL, 's'}, {"log-level", required_argument, NULL, 'l'},
         {"enclave-size", required_argument, NULL, 'e'}, {"max-threads", required_argument, NULL, 'm'},
-        {"aex", required_argument, NULL, 'a'}, {"help", no_argument, NULL, 'h'}, {0}};
+        {"aex", required_argument, NULL, 'a'}, {"aex-policy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
     uint64_t number;
 
     for (int c; (c = getopt_long(argc, argv, "+:", longs, NULL)) != -1;) {
@@ -108,6 +113,11 @@ static int parse_options(int argc, char **argv, struct settings *s)
         case 'a':
             if (!parse_schedule(optarg, &s->host))
                 return complain(EXIT_USAGE, "--aex is after:N, every, random:SEED,MEAN or threads:SEED,MEAN, not %s", optarg);
+            break;
+        case 'p':
+            if (s->policy_count == MAX_POLICIES)
+                return complain(EXIT_USAGE, "--aex-policy more than %d times", MAX_POLICIES);
+            s->policies[s->policy_count++] = optarg;
             break;
         case 'h': fputs(usage, stdout); return finish_output();
         default: return complain_option(c, argc, argv);
@@ -176,12 +186,19 @@ static int apply_sizes(const struct settings *s, struct vigil_config *config)
     return 0;
 }
 
-static void apply_flags(const struct settings *s, struct vigil_config *config)
+/* Returns 0 or the exit status. */
+static int apply_flags(const struct settings *s, struct vigil_config *config)
 {
+    struct image_error error;
+
+    for (unsigned i = 0; i < s->policy_count; i++)
+        if (manifest_aex_policy(config, s->policies[i], &error))
+            return complain(EXIT_USAGE, "%s", error.text);
     if (s->aex_notify >= 0)
         config->flags = (config->flags & ~VIGIL_FLAG_AEX_NOTIFY) | (s->aex_notify ? VIGIL_FLAG_AEX_NOTIFY : 0);
     if (s->stats)
         config->flags |= VIGIL_FLAG_STATS;
+    return 0;
 }
 
 /* vigil run -- PROGRAM */
@@ -198,8 +215,7 @@ static int image_of_program(const struct settings *s, const char *name, struct i
         return complain(EXIT_BAD_INPUT, "%s", error.text);
     if ((status = apply_sizes(s, config)))
         return status;
-    apply_flags(s, config);
-    if (sign_in_memory(image, config, NULL, &error))
+    if (!(status = apply_flags(s, config)) && sign_in_memory(image, config, NULL, &error))
         status = complain(EXIT_BAD_INPUT, "%s", error.text);
     free(config);
     return status;
@@ -209,6 +225,9 @@ static int image_of_program(const struct settings *s, const char *name, struct i
 static int check_signed_flags(const struct settings *s, const struct image *image, const char *path)
 {
     bool on = image->config->flags & VIGIL_FLAG_AEX_NOTIFY;
+    if (s->policy_count)
+        return complain(EXIT_USAGE, "%s: signed: --aex-policy would change what was measured; change the manifest and run "
+                        "`vigil sign`", path);
     if (s->aex_notify >= 0 && on != (s->aex_notify == 1))
         return complain(EXIT_USAGE, "%s: --aex-notify=%s differs from what was signed; change the manifest and run `vigil sign`",
                         path, s->aex_notify ? "on" : "off");
@@ -241,8 +260,9 @@ static int image_of_file(const struct settings *s, const char *path, struct imag
     }
     if (!(config->flags & VIGIL_FLAG_DEBUG))
         return complain(EXIT_BAD_INPUT, "%s: not signed, and sgx.debug is not true; run `vigil sign %s` first", path, path);
-    apply_flags(s, config);
-    int status = sign_in_memory(image, config, NULL, &error) ? complain(EXIT_BAD_INPUT, "%s: %s", path, error.text) : 0;
+    int status = apply_flags(s, config);
+    if (!status && sign_in_memory(image, config, NULL, &error))
+        status = complain(EXIT_BAD_INPUT, "%s: %s", path, error.text);
     free(config);
     return status;
 }

@@ -148,6 +148,10 @@ void *kzalloc(size_t size);
 void kfree(void *);
 int random_bytes(void *buf, size_t n);                /* RDRAND; 0 or -EIO */
 
+/* ---- the mitigation ----------------------------------------------------------------------------------------------- */
+/* Permissions or contents of application memory have changed: what the mitigation remembers of pages is void. */
+void mitigation_memory_changed(void);
+
 /* ---- what the LibOS provides ------------------------------------------------------------------------------------ */
 /* First thread, runtime mode: load the program and fill current_regs(). An error ends the process with a message. */
 void libos_start(void);
@@ -158,6 +162,8 @@ void libos_exception(struct checkpoint *regs, const struct exception *exception)
 /* Called in runtime mode before every return to the application when the mailbox was not empty, and after
  * libos_syscall / libos_exception: take events, deliver at most what is deliverable. */
 void libos_return(struct checkpoint *regs, bool from_syscall);
+/* What the program may do at this address (PROT_READ | PROT_WRITE | PROT_EXEC), from the LibOS's own books. */
+int libos_page_access(uint64_t address);
 /* Statistics line(s) at process exit are printed by the enclave from here (called by ocall_exit). */
 void enclave_print_exit_lines(void);
 

@@ -7,17 +7,18 @@
  *     resume_begin    0 -> 1   the one way into application mode
  *     resume_events   1 -> 0   the mailbox was not empty: back to runtime mode before the application ran
  *     syscall_gate    1 -> 0   a system call without a trap
- *     stage1() in C   1 -> 0   an exception or event is delivered (CSSA=1, so no AEX can see SSA[0] half-way)
+ *     stage1() in C   1 -> 0   after an AEX (CSSA=1, so no AEX can see SSA[0] half-way)
  *
  *   EENTER, CSSA=0 ---> enclave_entry --+--> first_entry ---> runtime_boot -----------+
- *                                       +--> thread_entry --> runtime_thread_start ---+--> resume_begin --> application
+ *                                       +--> thread_entry --> runtime_thread_start ---+--> resume_ready
  *                                       +--> ocall_return --> (the C code that made the OCALL)
  *   EENTER or morphed ERESUME, CSSA=1 --+--> stage1_entry --> stage1()
  *                                               | EEXIT    legacy, or runtime mode: --> AEP --> ERESUME
- *                                               | RESUME   XRSTOR, EDECCSSA --------> resume_begin --> application
- *                                               | DELIVER  XRSTOR, EDECCSSA, runtime_stage2 --> resume_begin
+ *                                               | RESUME   XRSTOR, EDECCSSA -----------------> resume_ready
+ *                                               | DELIVER  XRSTOR, EDECCSSA, runtime_stage2 -> resume_ready
  *   application, `syscall` #UD ---> AEX, stage 1 DELIVER
- *   application, jmp syscall_gate ---> runtime_gate_syscall ---> resume_begin
+ *   application, jmp syscall_gate ---> runtime_gate_syscall ---> resume_ready
+ *   resume_ready ---> mitigation_prepare (after an AEX) ---> resume_begin ---> stub ---> application
  *
  * An AEX in runtime mode (ARMED 0) is invisible: ERESUME restores it. An AEX with CSSA=1 saves into SSA[1], whose
  * AEXNOTIFY is always 0: equally invisible. Only resume_begin .. resume_end runs with ARMED 1 outside the application;
@@ -84,7 +85,7 @@ first_entry:
 .globl program_loaded
 program_loaded:
     nop                                /* a place for a breakpoint: the program is in memory and has not run */
-    jmp resume_begin
+    jmp resume_ready
 
 /* A thread that thread_create() prepared. RDI = its struct vigil_shared. */
 thread_entry:
@@ -100,7 +101,7 @@ thread_entry:
     rdgsbase %rcx
     XFRM_MASK
     xrstor64 VIGIL_GS_XSAVE(%rcx)
-    jmp resume_begin
+    jmp resume_ready
 
 /* A host that enters where nothing is to be entered gets an EEXIT, nothing more. No stack is used. */
 enclave_refuse:
@@ -208,10 +209,13 @@ stage1_entry:
     TAKE_STACK VIGIL_GS_S1STACK_TOP, %rax
     xorl %ebp, %ebp
     call stage1
-    cmpl $1, %eax
-    je stage1_resume
-    ja stage1_deliver
-    /* STAGE1_EEXIT: the vector registers were never touched, they are the host's. */
+    testl %eax, %eax
+    jnz stage1_done
+    /* STAGE1_EEXIT: the vector registers are the host's, but for those of roll_back. */
+    pxor %xmm0, %xmm0
+    pxor %xmm1, %xmm1
+    pxor %xmm2, %xmm2
+    pxor %xmm3, %xmm3
     movq %r12, %rsp
     movq %r13, %rbp
     movq %r14, %rbx
@@ -219,9 +223,11 @@ stage1_entry:
     xorl %esi, %esi
     jmp clear_and_exit
 
-/* Something to deliver; ARMED is 0. The application's vector state becomes live here and stays so: no code from here
- * to the application may touch it (checked in the build). EDECCSSA restores nothing: RSP is ours already. */
-stage1_deliver:
+/* STAGE1_RESUME or STAGE1_DELIVER in EAX; ARMED is 0. The application's vector state becomes live here and stays so: no
+ * code from here to the application may touch it (checked in the build). EDECCSSA restores nothing: RSP is ours already,
+ * and from its completion on an AEX saves into SSA[0], in runtime mode: invisible. */
+stage1_done:
+    movl %eax, %r15d
     rdgsbase %rcx
     XFRM_MASK
     xrstor64 VIGIL_GS_SSA0(%rcx)
@@ -230,15 +236,17 @@ stage1_deliver:
     movl $LEAF_EDECCSSA, %eax
     ENCLU
     xorl %ebp, %ebp
+    cmpl $STAGE1_ACTION_RESUME, %r15d
+    je resume_ready
     call runtime_stage2
-    jmp resume_begin
+    jmp resume_ready
 
 /* Legacy mode: stage 1 pointed SSA[0] here (RSP = kernel stack top, RFLAGS known) and ERESUME brought us, CSSA=0. */
 .globl stage2_legacy_entry
 stage2_legacy_entry:
     xorl %ebp, %ebp
     call runtime_stage2
-    jmp resume_begin
+    jmp resume_ready
 
 /* A fault of the runtime itself: stage 1 pointed SSA[0] here. Reports and stops. */
 .globl runtime_fault_entry
@@ -284,24 +292,43 @@ syscall_gate:
     movq %rax, %gs:TCB_CKPT_FSBASE
     xorl %ebp, %ebp
     call runtime_gate_syscall
-    jmp resume_begin
+    jmp resume_ready
 
 /* ---- the restartable resume ------------------------------------------------------------------------------------------------
- * The one way into application mode. Input: the checkpoint, and live vector registers that are the application's.
- * Entered at resume_begin in runtime mode, CSSA=0 (ARMED 0), or at resume_stage1 with CSSA=1 and ARMED 1.
- * Every general register and RFLAGS may be clobbered until they are restored. No stack is used; RSP is don't-care.
- * AEX at any instruction with ARMED 1: ERESUME morphs, stage 1 finds RIP in [resume_begin, resume_end), keeps the
- * checkpoint and comes back to resume_stage1: the region restarts, nothing grows. In legacy mode ERESUME continues it.
+ * The one way into application mode. Input: the checkpoint, the plan if stub_due, and live vector registers that are the
+ * application's. Entered at resume_ready in runtime mode, CSSA=0, ARMED 0. Every general register and RFLAGS may be
+ * clobbered until they are restored. RSP is don't-care.
+ * From behind resume_begin on ARMED is 1 and no stack is used. AEX at any instruction there, or at the RET byte on the
+ * application's page (RSP is TCB_PROBE_WORD then): ERESUME morphs, stage 1 keeps the checkpoint and comes back to
+ * resume_ready: the region restarts, nothing grows. In legacy mode ERESUME continues it (and there is no stub).
  * One aligned block, so that it never crosses a page; its size is checked below. */
-#define RESUME_ALIGN 512
+#define RESUME_ALIGN 1024
+
+/* A load or locked no-op that may fault: stage 1 finds its plan number in probe_table. */
+.macro PROBE number, insn:vararg
+99: \insn
+    .pushsection probe_table, "a"
+    .long 99b - ., \number
+    .popsection
+.endm
+
+/* One cache line of each of the five pages. RCX = offset, descending. */
+.macro WARM_LINE line
+    PROBE PLAN_CODE_NUMBER,   movl \line(%rsi,%rcx), %eax
+    PROBE PLAN_STACK0_NUMBER, movl \line(%rdi,%rcx), %eax
+    PROBE PLAN_STACK1_NUMBER, movl \line(%rdx,%rcx), %eax
+    PROBE PLAN_DATA0_NUMBER,  movl \line(%rbx,%rcx), %eax
+    PROBE PLAN_DATA1_NUMBER,  movl \line(%rbp,%rcx), %eax
+.endm
+
 .balign RESUME_ALIGN
-stage1_resume:
-    rdgsbase %rcx
-    XFRM_MASK
-    xrstor64 VIGIL_GS_SSA0(%rcx)
-    incq %gs:TCB_STAT_EDECCSSA
-    movl $LEAF_EDECCSSA, %eax
-    ENCLU
+resume_block:
+resume_ready:
+    cmpq $0, %gs:TCB_STUB_DUE
+    je resume_begin
+    TAKE_STACK VIGIL_GS_KSTACK_TOP, %rax
+    xorl %ebp, %ebp
+    call mitigation_prepare
 .globl resume_begin
 resume_begin:
     movb $1, %gs:VIGIL_GS_ARMED
@@ -311,11 +338,70 @@ resume_begin:
     cmpq $0, VIGIL_SHARED_PENDING(%rax)
     jne resume_events
     incq %gs:TCB_STAT_RESUME
-    /* The mitigation's place: lfence, write probe, execute probe, warm loop, random delay. stub_due is 1 when this
-     * resume follows an AEX; counted here, nothing is touched yet. */
+    cmpq $0, %gs:TCB_STUB_DUE
+    je resume_restore
+
+/* The stub. lfence: nothing of it starts before the thread is armed.
+ * Write probes: the page is writable and its D bit set, or we fault here and not the application. Locked, so that a
+ * write of another thread is never lost; nothing is written unless the decoder is certain (else the TCB's dummy). */
+    incq %gs:TCB_STAT_STUB
     lfence
-    movq %gs:TCB_STUB_DUE, %rax
-    addq %rax, %gs:TCB_STAT_STUB
+    movq %gs:TCB_PLAN_WRITE0, %rax
+    PROBE PLAN_WRITE0_NUMBER, lock orb $0, (%rax)
+    movq %gs:TCB_PLAN_WRITE1, %rax
+    PROBE PLAN_WRITE1_NUMBER, lock orb $0, (%rax)
+    /* The cache-disable detector's clock; r8 = start. */
+    rdtsc
+    shlq $32, %rdx
+    leaq (%rax,%rdx), %r8
+    movq %gs:TCB_PLAN_CODE, %rsi
+    movq %gs:TCB_PLAN_STACK0, %rdi
+    movq %gs:TCB_PLAN_STACK1, %rdx
+    movq %gs:TCB_PLAN_DATA0, %rbx
+    movq %gs:TCB_PLAN_DATA1, %rbp
+    movq %gs:TCB_PLAN_RET, %r9
+    rdgsbase %r10
+    leaq TCB_PROBE_WORD(%r10), %r10
+    movl $4096, %ecx
+/* The warm loop: 64 lines of five pages, eight lines a turn; each turn executes the RET byte of the application's page,
+ * so the instruction TLB holds it until the end. The RET pops TCB_PROBE_WORD: no stack, no red zone is touched. */
+warm_loop:
+    movq %r10, %rsp
+    jmpq *%r9
+.globl probe_back
+probe_back:
+    subl $512, %ecx
+    .irp line, 448, 384, 320, 256, 192, 128, 64, 0
+    WARM_LINE \line
+    .endr
+    jnz warm_loop
+    /* Slower than the limit: with caches off every load of the loop costs thousands of cycles (policy.c judges). */
+    lfence
+    rdtsc
+    shlq $32, %rdx
+    addq %rdx, %rax
+    subq %r8, %rax
+    movq %gs:TCB_SLOW_LIMIT, %rdx
+    subq %rax, %rdx
+    shrq $63, %rdx
+    addq %rdx, %gs:TCB_SLOW_COUNT
+    negq %rdx
+    movq %gs:TCB_SLOW_RUN, %rax
+    incq %rax
+    andq %rdx, %rax
+    movq %rax, %gs:TCB_SLOW_RUN
+    /* Random delay: 0 to 31 dependent multiplications of four bytes each. */
+    movq %gs:TCB_PLAN_DELAY, %rcx
+    leaq delay_end(%rip), %rdx
+    shll $2, %ecx
+    subq %rcx, %rdx
+    jmpq *%rdx
+    .rept 31
+    imulq %rax, %rax
+    .endr
+delay_end:
+
+resume_restore:
     movq %gs:TCB_CKPT_FSBASE, %rax
     wrfsbase %rax
     movq %gs:TCB_CKPT + 16, %rdx
@@ -348,11 +434,15 @@ resume_end:
     TAKE_STACK VIGIL_GS_KSTACK_TOP, %rax
     xorl %ebp, %ebp
     call runtime_events
-    jmp resume_begin
+    jmp resume_ready
+/* What the execute probe runs when the application's page has no RET byte: then X is not probed. */
+.globl probe_ret
+probe_ret:
+    ret
 resume_block_end:
 /* A negative .space stops the assembler: the block must fit. */
 .section .discard.size, "e"
-    .space RESUME_ALIGN - (resume_block_end - stage1_resume)
+    .space RESUME_ALIGN - (resume_block_end - resume_block)
 
 /* ---- data ------------------------------------------------------------------------------------------------------------------- */
 .section .rodata.xstate, "a"

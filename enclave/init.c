@@ -3,6 +3,7 @@
  * The first entry: establishes what is true (from measured data and from the enclave's own REPORT, never from the host)
  * and prepares every thread block. */
 #include "enclave/internal.h"
+#include "enclave/notify/notify.h"
 
 /* The builder fills this in before measuring (include/vigil/layout.h). volatile: the compiler must not fold it. */
 __attribute__((section(VIGIL_BOOT_SECTION), used))
@@ -90,6 +91,7 @@ static void init_threads(void)
     for (uint32_t i = 0; i < info.thread_count; i++) {
         struct tcb *t = tcb_of_slot(i);
         t->self = t;
+        t->probe_word = (uint64_t)probe_back;
         t->slot = i;
         t->xfrm = self_attributes()->xfrm;
         stacks_arm_canaries(t);
@@ -110,6 +112,8 @@ static void check_attributes(void)
     if (!wanted && granted)
         runtime_fail("this enclave's ATTRIBUTES have AEXNOTIFY, but its configuration does not ask for it");
     notify_on = wanted;
+    notify_policy_init();
+    mitigation_init();
     exinfo_enabled = self_miscselect() & SGX_MISC_EXINFO;
     if ((config()->flags & VIGIL_FLAG_EXINFO) && !exinfo_enabled)
         runtime_fail("sgx.use_exinfo was asked for and is not granted: MISCSELECT has no EXINFO");
@@ -127,6 +131,7 @@ void runtime_boot(uint64_t untrusted_shared)
     if (config()->magic != VIGIL_CONFIG_MAGIC || config()->size > info.config_size)
         runtime_fail("the measured configuration is malformed: it was made by another version of Vigil; sign it again");
     check_attributes();
+    notify_policy_thread(tcb_current());
     start_info_copy(tcb_current()->shared->boot);
     libos_start();
     libos_return(&tcb_current()->ckpt, false);
@@ -135,5 +140,6 @@ void runtime_boot(uint64_t untrusted_shared)
 void runtime_thread_start(uint64_t untrusted_shared)
 {
     ocall_thread_init(tcb_current(), untrusted_shared);
+    notify_policy_thread(tcb_current());
     libos_return(&tcb_current()->ckpt, false);
 }

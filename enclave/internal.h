@@ -6,6 +6,9 @@
 
 #include "enclave/tcb.h"
 
+#define LINUX_PROT_READ 1
+#define LINUX_PROT_WRITE 2
+#define LINUX_PROT_EXEC 4
 #define LINUX_SIGBUS 7
 #define LINUX_SIGSEGV 11
 #define LINUX_EFAULT 14
@@ -21,6 +24,10 @@ uint64_t elrange_end(void);
 void self_report_init(void);                  /* report.c: reads this enclave's own attributes */
 const struct sgx_attributes *self_attributes(void);
 uint32_t self_miscselect(void);
+
+/* An instruction that may fault, and where to continue then (labels in inline assembly). */
+#define EX_TABLE(insn, fixup) \
+    ".pushsection ex_table, \"a\"\n.balign 4\n.long " insn " - .\n.long " fixup " - .\n.popsection\n"
 
 /* usercopy.c: 0 if rip is not an instruction that may fault. */
 uint64_t exception_fixup(uint64_t rip);

@@ -24,6 +24,18 @@ SAME(TCB_STAT_RESUME, struct tcb, stats.resumes);
 SAME(TCB_STAT_EDECCSSA, struct tcb, stats.edeccssa);
 SAME(TCB_STAT_STUB, struct tcb, stats.stub);
 SAME(TCB_STUB_DUE, struct tcb, stub_due);
+SAME(TCB_PLAN_WRITE0, struct tcb, plan[PLAN_WRITE0]);
+SAME(TCB_PLAN_WRITE1, struct tcb, plan[PLAN_WRITE1]);
+SAME(TCB_PLAN_CODE, struct tcb, plan[PLAN_CODE]);
+SAME(TCB_PLAN_STACK0, struct tcb, plan[PLAN_STACK0]);
+SAME(TCB_PLAN_STACK1, struct tcb, plan[PLAN_STACK1]);
+SAME(TCB_PLAN_DATA0, struct tcb, plan[PLAN_DATA0]);
+SAME(TCB_PLAN_DATA1, struct tcb, plan[PLAN_DATA1]);
+SAME(TCB_PLAN_RET, struct tcb, plan[PLAN_RET]);
+SAME(TCB_PLAN_DELAY, struct tcb, plan[PLAN_DELAY]);
+SAME(TCB_SLOW_LIMIT, struct tcb, slow_limit);
+SAME(TCB_SLOW_RUN, struct tcb, slow_run);
+SAME(TCB_SLOW_COUNT, struct tcb, slow_count);
 SAME(VIGIL_SHARED_PENDING, struct vigil_shared, pending);
 _Static_assert(sizeof(struct tcb) <= VIGIL_PAGE, "the TCB is one page");
 

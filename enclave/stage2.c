@@ -3,6 +3,7 @@
  * Stage 2: the C side of entering runtime mode. CSSA=0, ARMED 0, kernel stack from its top, the checkpoint is the
  * application's register file. Every function here returns to resume_begin (entry.S). */
 #include "enclave/internal.h"
+#include "enclave/notify/notify.h"
 
 /* Is the instruction at rip `syscall` (0F 05)? The bytes are application memory. */
 static bool at_syscall(uint64_t rip)
@@ -26,6 +27,10 @@ void runtime_stage2(void)
     struct checkpoint *regs = &t->ckpt;
     uint32_t exitinfo = t->event.exitinfo;
 
+    if (t->event.tripped)
+        notify_policy_act(t, t->event.tripped);
+    if (t->event.probe)
+        probe_faulted(t, t->event.probe - 1);
     if (!(exitinfo & SGX_EXITINFO_VALID)) {
         if (!exinfo_on() &&
             (t->event.untrusted_claim == LINUX_SIGSEGV || t->event.untrusted_claim == LINUX_SIGBUS))
@@ -41,6 +46,7 @@ void runtime_stage2(void)
         regs->rip += 2;
         regs->rcx = regs->rip;
         regs->r11 = regs->rflags;
+        notify_policy_syscall(t);
         libos_syscall(regs);
         libos_return(regs, true);
         return;
@@ -68,7 +74,7 @@ uint64_t syscall_gate_address(void)
 void runtime_gate_syscall(void)
 {
     struct checkpoint *regs = &tcb_current()->ckpt;
-    tcb_current()->stub_due = 0;
+    notify_policy_syscall(tcb_current());
     libos_syscall(regs);
     libos_return(regs, true);
 }

@@ -26,6 +26,27 @@
 #define TCB_STAT_EDECCSSA 248
 #define TCB_STAT_STUB   256
 #define TCB_STUB_DUE    264
+#define TCB_PLAN_WRITE0 272
+#define TCB_PLAN_WRITE1 280
+#define TCB_PLAN_CODE   288
+#define TCB_PLAN_STACK0 296
+#define TCB_PLAN_STACK1 304
+#define TCB_PLAN_DATA0  312
+#define TCB_PLAN_DATA1  320
+#define TCB_PLAN_RET    328
+#define TCB_PLAN_DELAY  336
+#define TCB_SLOW_LIMIT  344
+#define TCB_SLOW_RUN    352
+#define TCB_SLOW_COUNT  360
+
+#define PLAN_WRITE0_NUMBER 0
+#define PLAN_WRITE1_NUMBER 1
+#define PLAN_CODE_NUMBER   2
+#define PLAN_STACK0_NUMBER 3
+#define PLAN_STACK1_NUMBER 4
+#define PLAN_DATA0_NUMBER  5
+#define PLAN_DATA1_NUMBER  6
+#define STAGE1_ACTION_RESUME 1
 
 /* entry_state: what an EENTER at CSSA=0 means. Owned by entry.S and thread.c. */
 #define ENTRY_FREE    0   /* no thread: refused (or the very first entry of the enclave) */
@@ -42,6 +63,13 @@ struct tcb_stats {
     uint64_t eenter, eexit, resumes, edeccssa, stub;
 };
 
+/* What the stub touches, in the order of the TCB_PLAN_ constants. The first PLAN_PROBES may fault; a probe that is not
+ * wanted points at this thread's own TCB page, so that the stub is the same instructions every time. */
+enum { PLAN_WRITE0 = PLAN_WRITE0_NUMBER, PLAN_WRITE1 = PLAN_WRITE1_NUMBER, PLAN_CODE = PLAN_CODE_NUMBER,
+       PLAN_STACK0 = PLAN_STACK0_NUMBER, PLAN_STACK1 = PLAN_STACK1_NUMBER, PLAN_DATA0 = PLAN_DATA0_NUMBER,
+       PLAN_DATA1 = PLAN_DATA1_NUMBER, PLAN_RET, PLAN_PROBES, PLAN_DELAY = PLAN_PROBES, PLAN_WORDS };
+#define DELAY_MAX 31           /* multiplications, three cycles each; the slide in entry.S has as many */
+
 struct tcb {
     struct tcb *self;
     uint64_t entry_state;
@@ -52,7 +80,9 @@ struct tcb {
     struct vigil_shared *shared;   /* untrusted memory; the pointer was checked to lie outside ELRANGE */
     uint64_t xfrm;
     struct tcb_stats stats;
-    uint64_t stub_due;             /* the next resume follows an AEX: run the probes */
+    uint64_t stub_due;             /* the next resume follows an AEX: run the stub */
+    uint64_t plan[PLAN_WORDS];
+    uint64_t slow_limit, slow_run, slow_count;  /* warm loops over the limit: in a row, in all (written by the stub) */
     uint32_t slot, token, parked, leaving;
     struct thread *thread;
     uint64_t bounce, bounce_size, bounce_used;
@@ -61,9 +91,21 @@ struct tcb {
     struct {
         uint32_t exitinfo, untrusted_claim;
         uint64_t rip;
+        uint32_t probe;            /* PLAN_ number + 1 of a probe that faulted */
+        uint32_t tripped;          /* POLICY_ bits */
         struct sgx_exinfo exinfo;
     } event;
-    uint64_t notifications, coalesced, delivered, runtime_fixups;
+    uint64_t notifications, coalesced, delivered, runtime_fixups, probe_faults, unknown;
+
+    /* notify/prepare.c: pages the program may not touch that way, one for each probe; valid in this
+     * generation of the address space only (0: there are none). */
+    uint64_t absent[PLAN_PROBES], absent_generation;
+    uint64_t random_bits, random_left;
+    uint64_t dummy;                /* what an unwanted write probe writes */
+    /* notify/policy.c */
+    uint64_t next[2];              /* where one instruction of progress since the last resume would lead */
+    uint64_t history, little_recent, little;  /* one bit for each AEX: zero or one instruction of progress */
+    uint64_t budget_used;
 };
 
 static inline struct tcb *tcb_current(void)
@@ -88,7 +130,7 @@ void stacks_arm_canaries(struct tcb *t);
 void stacks_check_canaries(struct tcb *t);
 
 /* entry.S */
-extern char resume_begin[], resume_end[], resume_final_jump[];
+extern char resume_begin[], resume_end[], resume_final_jump[], probe_back[], probe_ret[];
 extern char syscall_gate[], stage2_legacy_entry[], runtime_fault_entry[];
 uint64_t ocall_raw(uint64_t op, const uint64_t args[7]);
 _Noreturn void thread_leave(void);
@@ -98,9 +140,10 @@ void runtime_boot(uint64_t untrusted_shared);
 void runtime_thread_start(uint64_t untrusted_shared);
 void runtime_stage2(void);
 void runtime_events(void);
+void mitigation_prepare(void);
 void runtime_gate_syscall(void);
 _Noreturn void runtime_fault(void);
-enum stage1_action { STAGE1_EEXIT = 0, STAGE1_RESUME = 1, STAGE1_DELIVER = 2 };
+enum stage1_action { STAGE1_EEXIT = 0, STAGE1_RESUME = STAGE1_ACTION_RESUME, STAGE1_DELIVER = 2 };
 enum stage1_action stage1(uint32_t untrusted_claim);
 #endif
 #endif

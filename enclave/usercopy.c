@@ -7,9 +7,6 @@
 struct ex_entry { int32_t insn, fixup; /* relative to the field itself */ };
 extern const struct ex_entry __start_ex_table[], __stop_ex_table[];
 
-#define EX_TABLE(insn, fixup) \
-    ".pushsection ex_table, \"a\"\n.balign 4\n.long " insn " - .\n.long " fixup " - .\n.popsection\n"
-
 uint64_t exception_fixup(uint64_t rip)
 {
     /* cppcheck-suppress comparePointers; both ends of one section */

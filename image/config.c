@@ -54,6 +54,9 @@ static int check_numbers(const struct vigil_config *c, struct image_error *error
                           "sgx.enclave_size", c->brk_max_size);
     if (c->log_level > VIGIL_LOG_ALL)
         return image_fail(error, "loader.log_level is out of range");
+    if (c->aex.mitigation > VIGIL_MITIGATION_PREFETCH || c->aex.on_syscall_return > 1 || c->aex.step_threshold > 63 ||
+        c->aex.step_terminate > 1 || c->aex.budget_terminate > 1 || c->aex.slow_terminate > 1)
+        return image_fail(error, "sgx.aex_notify is out of range");
     return 0;
 }
 

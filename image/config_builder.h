@@ -26,6 +26,9 @@ struct config_builder {
         fixed.stack_size = 256u << 10;
         fixed.brk_max_size = 256u << 10;
         fixed.log_level = VIGIL_LOG_ERROR;
+        fixed.aex.mitigation = VIGIL_MITIGATION_PREFETCH;
+        fixed.aex.step_threshold = 48;
+        fixed.aex.slow_limit = 500000;
     }
 
     // malloc'ed; NULL when out of memory.

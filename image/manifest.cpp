@@ -24,6 +24,8 @@ struct failure {
 
 [[noreturn]] void fail_at(const std::string &file, const toml::source_region &where, const std::string &what)
 {
+    if (!where.begin) // not from a file
+        throw failure{file + ": " + what};
     throw failure{file + ":" + std::to_string(where.begin.line) + ":" + std::to_string(where.begin.column) + ": " + what};
 }
 
@@ -120,6 +122,46 @@ void set_max_threads(context &c, const std::string &key, const toml::node &node)
     if (v < 1 || v > 4096)
         fail_at(c.file, node.source(), key + " must be between 1 and 4096");
     c.config.fixed.max_threads = static_cast<uint32_t>(v);
+}
+
+void set_mitigation(context &c, const std::string &key, const toml::node &node)
+{
+    std::string s = get_string(c, key, node);
+    if (s != "none" && s != "count" && s != "prefetch")
+        fail_at(c.file, node.source(), key + " is \"" + s + "\": it must be none, count or prefetch");
+    c.config.fixed.aex.mitigation = s == "none"    ? VIGIL_MITIGATION_NONE
+                                    : s == "count" ? VIGIL_MITIGATION_COUNT
+                                                   : VIGIL_MITIGATION_PREFETCH;
+}
+
+void set_syscall_return(context &c, const std::string &key, const toml::node &node)
+{
+    c.config.fixed.aex.on_syscall_return = get_bool(c, key, node);
+}
+
+template <uint64_t vigil_aex_policy::*FIELD> void set_limit(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_integer() || *node.value<int64_t>() < 0)
+        wrong_type(c, key, node, "an integer, 0 (off) or more");
+    c.config.fixed.aex.*FIELD = static_cast<uint64_t>(*node.value<int64_t>());
+}
+
+void set_step_threshold(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_integer())
+        wrong_type(c, key, node, "an integer");
+    int64_t v = *node.value<int64_t>();
+    if (v < 0 || v > 63)
+        fail_at(c.file, node.source(), key + " must be between 0 (off) and 63: it counts among the last 64 interruptions");
+    c.config.fixed.aex.step_threshold = static_cast<uint32_t>(v);
+}
+
+template <uint32_t vigil_aex_policy::*FIELD> void set_action(context &c, const std::string &key, const toml::node &node)
+{
+    std::string s = get_string(c, key, node);
+    if (s != "log" && s != "terminate")
+        fail_at(c.file, node.source(), key + " is \"" + s + "\": it must be log or terminate");
+    c.config.fixed.aex.*FIELD = s == "terminate";
 }
 
 template <std::string config_builder::*FIELD> void set_string(context &c, const std::string &key, const toml::node &node)
@@ -268,6 +310,14 @@ const struct {
     {"sgx.max_threads", set_max_threads},
     {"sgx.debug", set_flag<VIGIL_FLAG_DEBUG>},
     {"sgx.experimental_enable_aex_notify", set_flag<VIGIL_FLAG_AEX_NOTIFY>},
+    {"sgx.aex_notify.mitigation", set_mitigation},
+    {"sgx.aex_notify.on_syscall_return", set_syscall_return},
+    {"sgx.aex_notify.step_threshold", set_step_threshold},
+    {"sgx.aex_notify.step_action", set_action<&vigil_aex_policy::step_terminate>},
+    {"sgx.aex_notify.budget", set_limit<&vigil_aex_policy::budget>},
+    {"sgx.aex_notify.budget_action", set_action<&vigil_aex_policy::budget_terminate>},
+    {"sgx.aex_notify.slow_limit", set_limit<&vigil_aex_policy::slow_limit>},
+    {"sgx.aex_notify.slow_action", set_action<&vigil_aex_policy::slow_terminate>},
     {"sgx.use_exinfo", set_flag<VIGIL_FLAG_EXINFO>},
     {"sgx.enable_stats", set_flag<VIGIL_FLAG_STATS>},
     {"sgx.allowed_files", set_allowed},
@@ -432,5 +482,41 @@ extern "C" int manifest_default(const char *program, vigil_config **config, imag
         return finish(c, config, error);
     } catch (const std::exception &e) {
         return report(error, std::string(program) + ": " + e.what());
+    }
+}
+
+// KEY=VALUE as on the command line: the manifest's own handlers, so that there is one list of keys and one set of checks.
+extern "C" int manifest_aex_policy(vigil_config *config, const char *assignment, image_error *error)
+{
+    const std::string prefix = "sgx.aex_notify.", text(assignment);
+    const size_t equals = text.find('=');
+    const std::string name = text.substr(0, equals), key = prefix + name;
+
+    try {
+        std::string all;
+        for (const auto &k : keys) {
+            if (std::string(k.key).compare(0, prefix.size(), prefix) != 0)
+                continue;
+            all += (all.empty() ? "" : ", ") + std::string(k.key).substr(prefix.size());
+            if (equals == std::string::npos || key != k.key)
+                continue;
+            const std::string value = text.substr(equals + 1);
+            context c;
+            c.file = "--aex-policy " + text;
+            c.config.fixed.aex = config->aex;
+            if (value == "true" || value == "false")
+                k.set(c, key, toml::value<bool>(value == "true"));
+            else if (!value.empty() && value.size() < 19 && value.find_first_not_of("0123456789") == std::string::npos)
+                k.set(c, key, toml::value<int64_t>(std::stoll(value)));
+            else
+                k.set(c, key, toml::value<std::string>(value));
+            config->aex = c.config.fixed.aex;
+            return 0;
+        }
+        return report(error, "--aex-policy " + text + ": it is KEY=VALUE, with KEY one of " + all);
+    } catch (const failure &f) {
+        return report(error, f.text);
+    } catch (const std::exception &e) {
+        return report(error, "--aex-policy " + text + ": " + e.what());
     }
 }

@@ -15,6 +15,9 @@ int manifest_load(const char *path, struct vigil_config **config, struct image_e
 /* The configuration of `vigil run -- PROGRAM`: debug, the host's file system as "/", EXINFO on. */
 int manifest_default(const char *program, struct vigil_config **config, struct image_error *error);
 
+/* Applies one sgx.aex_notify key given as "KEY=VALUE", for example "mitigation=count". */
+int manifest_aex_policy(struct vigil_config *config, const char *assignment, struct image_error *error);
+
 /* none error warning debug trace all -> enum vigil_log_level; -1 if it is none of them. */
 int manifest_log_level(const char *name);
 

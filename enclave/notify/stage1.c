@@ -4,25 +4,28 @@
  * time, and keeps nothing there. It can be single-stepped itself (SSA[1].AEXNOTIFY is 0), so whether the AEX hit the
  * application or the restartable resume must not show in a branch. Documented in docs/aex-notify.md. */
 #include "enclave/internal.h"
+#include "enclave/notify/notify.h"
 
-/* One bit set: the interrupted code was inside the restartable resume. */
-static uint64_t in_resume(uint64_t rip)
+/* 1 if the interrupted code was inside the restartable resume, the execute probe's RET included. */
+static inline uint64_t in_resume(const struct tcb *t, uint64_t rip, uint64_t rsp)
 {
-    return (rip - (uint64_t)resume_begin) < (uint64_t)resume_end - (uint64_t)resume_begin;
+    return (uint64_t)(rip - (uint64_t)resume_begin < (uint64_t)resume_end - (uint64_t)resume_begin) |
+           (uint64_t)(rsp == (uint64_t)&t->probe_word);
 }
 
-/* The application's context is SSA[0], or, if the resume was interrupted, the checkpoint that is already there.
- * Selected word by word with masks: same instructions and addresses either way. */
-static void roll_back(struct tcb *t, const struct sgx_gprsgx *gpr, uint64_t inside)
+/* The zero/one-progress detector and the budget: which limits this AEX has passed. */
+static inline uint32_t detect(struct tcb *t, const struct sgx_gprsgx *gpr, uint64_t inside, uint64_t changed)
 {
-    const uint64_t keep = -inside;
-    const uint64_t *from = (const uint64_t *)gpr;
-    volatile uint64_t *to = (volatile uint64_t *)&t->ckpt;
+    bool exception = gpr->exitinfo & SGX_EXITINFO_VALID && SGX_EXITINFO_VECTOR(gpr->exitinfo) != SGX_VEC_PF;
+    uint64_t counts = notify_policy.counting & -(uint64_t)!exception;
+    uint64_t little = (inside | (changed == 0) | (gpr->rip == t->next[0]) | (gpr->rip == t->next[1])) & counts;
 
-    for (unsigned i = 0; i < 18; i++)   /* rax .. r15, rflags, rip: asserted in offsets.c */
-        to[i] = (to[i] & keep) | (from[i] & ~keep);
-    volatile uint64_t *fsbase = &t->ckpt.fsbase;
-    *fsbase = (*fsbase & keep) | (gpr->fsbase & ~keep);
+    t->little += little;
+    t->little_recent += little - (t->history >> 63);
+    t->history = t->history << 1 | little;
+    t->budget_used += counts & 1;
+    return (t->little_recent > notify_policy.step_threshold ? POLICY_STEPPING : 0) |
+           (t->budget_used > notify_policy.budget ? POLICY_BUDGET : 0) | (t->slow_run >= SLOW_IN_A_ROW ? POLICY_SLOW : 0);
 }
 
 /* A fault at an instruction that may fault (copies from and to application memory) continues at its fixup. Anything
@@ -75,31 +78,39 @@ enum stage1_action stage1(uint32_t untrusted_claim)
     if (!(gpr->aexnotify & SGX_AEXNOTIFY_ON))
         return stage1_in_runtime(t, gpr, untrusted_claim);
 
-    uint64_t inside = in_resume(gpr->rip);
-    uint64_t rip = gpr->rip;
-    roll_back(t, gpr, inside);
-    t->notifications++;
-    t->coalesced += inside;
-    t->stub_due = 1;
+    uint64_t rip = gpr->rip, rsp = gpr->rsp, inside = in_resume(t, rip, rsp);
+    uint64_t changed = roll_back(&t->ckpt, gpr, inside - 1);
+    t->ckpt.fsbase ^= (t->ckpt.fsbase ^ gpr->fsbase) & (inside - 1);
+    uint32_t tripped = detect(t, gpr, inside, changed);
+    t->notifications += notify_policy.counting & 1;
+    t->coalesced += inside & notify_policy.counting;
+    t->stub_due = notify_policy.stub_after_aex;
 
     bool valid = gpr->exitinfo & SGX_EXITINFO_VALID;
-    /* A fault inside the region is the application's only at the final jump, which goes where the application said. */
-    if (valid && inside && rip != (uint64_t)resume_final_jump) {
-        gpr->exitinfo = 0;
-        valid = false;
-    }
     bool claimed_fault = untrusted_claim == LINUX_SIGSEGV || untrusted_claim == LINUX_SIGBUS;
+    uint32_t probe = 0;
+    /* A fault inside the region is the application's only at the final jump, which goes where the application said.
+     * At a probe it may mean that the program has no such access: stage 2 finds out. */
+    if ((valid || claimed_fault) && inside && rip != (uint64_t)resume_final_jump) {
+        probe = probe_at(t, rip, rsp);
+        gpr->exitinfo = 0;
+        valid = claimed_fault = false;
+    }
     bool blind_fault = !valid && claimed_fault && !exinfo_on();
-    bool deliver = valid || blind_fault || __atomic_load_n(&t->shared->pending, __ATOMIC_RELAXED);
+    bool deliver = valid || blind_fault || probe || tripped || __atomic_load_n(&t->shared->pending, __ATOMIC_RELAXED);
 
+    if (!deliver && !aex_notify_on())
+        return STAGE1_EEXIT;
+    gpr->aexnotify = 0;
     if (!deliver)
-        return aex_notify_on() ? STAGE1_RESUME : STAGE1_EEXIT;
+        return STAGE1_RESUME;
 
     t->event.exitinfo = valid ? gpr->exitinfo : 0;
-    t->event.untrusted_claim = untrusted_claim;
+    t->event.untrusted_claim = claimed_fault || valid ? untrusted_claim : 0;
     t->event.exinfo = *tcb_exinfo0(t);
+    t->event.probe = probe;
+    t->event.tripped = tripped;
     t->delivered++;
     gpr->exitinfo = 0;
-    gpr->aexnotify = 0;
     return aex_notify_on() ? STAGE1_DELIVER : deliver_legacy(t, gpr);
 }

@@ -28,6 +28,17 @@ enum vigil_log_level {
 #define VIGIL_FLAG_QUIET_FILES   (1u << 7) /* with ALLOW_FILES: one line in all, not one a file (`vigil run --`) */
 #define VIGIL_FLAG_NO_MANIFEST   (1u << 8) /* made by `vigil run -- PROGRAM`; start_dir and root come from the host */
 
+/* sgx.aex_notify: docs/aex-notify.md */
+enum vigil_mitigation { VIGIL_MITIGATION_NONE, VIGIL_MITIGATION_COUNT, VIGIL_MITIGATION_PREFETCH };
+struct vigil_aex_policy {
+    uint32_t mitigation;
+    uint32_t on_syscall_return;    /* 0 or 1: the stub also runs when a system call returns */
+    uint32_t step_threshold;       /* AEXs with zero or one instruction of progress, of the last 64; 0: not watched */
+    uint32_t step_terminate, budget_terminate, slow_terminate; /* 0: one line in the log; 1: the process ends */
+    uint64_t budget;               /* AEXs of a thread between two of its system calls; 0: no limit */
+    uint64_t slow_limit;           /* TSC ticks for one warm loop; 0: not timed */
+};
+
 struct vigil_list { uint32_t offset /* of uint32_t string offsets */, count; };
 struct vigil_mount { uint32_t path /* inside */, host /* outside, no "file:" */; };
 
@@ -36,6 +47,7 @@ struct vigil_config {
     uint32_t size;  /* of the blob in bytes, strings included */
     uint32_t flags;
     uint64_t enclave_size, stack_size, brk_max_size;
+    struct vigil_aex_policy aex;
     uint32_t max_threads, log_level;
     uint32_t entrypoint, log_file, start_dir, reserved;
     struct vigil_list argv;        /* fixed argv; empty: { entrypoint } unless CMDLINE_ARGV */

@@ -123,7 +123,9 @@ static int page_prot(int prot)
 
 static int set_pages(uint64_t start, uint64_t end, int prot)
 {
-    return ocall_protect(start, end - start, page_prot(prot)) ? -ENOMEM : 0;
+    int error = ocall_protect(start, end - start, page_prot(prot)) ? -ENOMEM : 0;
+    mitigation_memory_changed();
+    return error;
 }
 
 /* Pages nobody may use yet become zeroed pages with prot. */
@@ -297,6 +299,15 @@ int mm_protect(uint64_t addr, uint64_t length, int prot)
         error = protect_run(addr, mapped, prot);
     }
     return (int)leave(error ? error : mapped < end ? -ENOMEM : 0);
+}
+
+int libos_page_access(uint64_t address)
+{
+    lock(&mm.lock);
+    const struct vma *v = area_at(address);
+    int prot = v ? page_prot(v->prot) : PROT_NONE;
+    unlock(&mm.lock);
+    return prot;
 }
 
 /* ---- mremap ------------------------------------------------------------------------------------------------------ */

@@ -63,16 +63,16 @@ static void check_invariant(const struct softsgx_boundary *b)
     uint64_t tcb = b->tcs - VIGIL_GS_TCS;
     uint8_t armed = read_byte(tcb + VIGIL_GS_ARMED), second = read_byte(tcb + VIGIL_GS_GPR1 + 167);
     bool application = b->rip < drive_map.runtime_low;
-    bool resume = b->rip > drive_map.resume_begin && b->rip < drive_map.resume_end;
-    bool expected = application || resume || b->rip == drive_map.gate;
+    /* The execute probe's RET is the resume's too: RSP is in the TCB page then. */
+    bool resume = (b->rip > drive_map.resume_begin && b->rip < drive_map.resume_end) || b->rsp - tcb < VIGIL_PAGE;
+    bool expected = (application && b->rsp - tcb >= VIGIL_PAGE) || resume || b->rip == drive_map.gate;
 
     if (b->cssa == 0)
         result->in_application += application, result->in_resume += resume, result->in_runtime += !expected;
     else
         result->in_stage1++;
     result->invariant_checks++;
-    /* At the arming instruction itself the bit is still 0 on the way from the runtime, and already 1 from stage 1. */
-    if (second == 0 && (b->cssa != 0 || b->rip == drive_map.resume_begin || armed == expected))
+    if (second == 0 && (b->cssa != 0 || armed == expected))
         return;
     if (!result->invariant_failures++) {
         result->bad_rip = b->rip;

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Before a return to the application that follows an AEX: which memory the next instruction will touch, written into
+ * the plan for the stub (entry.S). Runtime mode, CSSA=0: an interruption here is invisible, and a fault of the code
+ * fetch continues at its fixup. It can be single-stepped, so there is no branch and no table index that depends on the
+ * instruction or on registers, except two that only show what the next instruction shows anyway: that it crosses a page,
+ * and that its page is seen for the first time (ret_table.c). */
+#include "enclave/internal.h"
+#include "enclave/notify/decode.h"
+#include "enclave/notify/notify.h"
+
+#define PAGE_MASK (~(uint64_t)(VIGIL_PAGE - 1))
+#define FETCH 16
+#define RED_ZONE 128
+
+static uint64_t map_generation = 1;
+static uint64_t mitigation_low, mitigation_size; /* application memory */
+
+void mitigation_init(void)
+{
+    mitigation_low = boot_info()->app_start;
+    mitigation_size = boot_info()->app_end - mitigation_low;
+}
+
+void mitigation_memory_changed(void)
+{
+    __atomic_fetch_add(&map_generation, 1, __ATOMIC_RELEASE);
+}
+
+uint64_t mitigation_generation(void)
+{
+    return __atomic_load_n(&map_generation, __ATOMIC_ACQUIRE);
+}
+
+/* All ones if yes. */
+static inline uint64_t mask(bool yes)
+{
+    return -(uint64_t)yes;
+}
+
+/* cmp and sbb, where == would cost four instructions. */
+static inline uint64_t same(uint64_t a, uint64_t b)
+{
+    return mask((a ^ b) < 1);
+}
+
+static inline uint64_t choose(uint64_t mask, uint64_t yes, uint64_t no)
+{
+    return no ^ ((yes ^ no) & mask);
+}
+
+static inline uint64_t page_of(uint64_t address)
+{
+    return address & PAGE_MASK;
+}
+
+static inline uint64_t in_application(uint64_t address)
+{
+    return mask(address - mitigation_low < mitigation_size);
+}
+
+/* Sixteen bytes. False if they cannot be read: nothing of the application is gone then, it will fault itself. */
+static inline bool fetch(uint64_t address, uint64_t bytes[2])
+{
+    uint64_t ok = 0;
+
+    bytes[0] = bytes[1] = 0;
+    __asm__ volatile("1: movq (%3), %0\n 2: movq 8(%3), %1\n incq %2\n3:\n" EX_TABLE("1b", "3b") EX_TABLE("2b", "3b")
+                     : "+r"(bytes[0]), "+r"(bytes[1]), "+r"(ok)
+                     : "r"(address)
+                     : "cc", "memory");
+    return ok;
+}
+
+/* A 128-bit shift to the right by 0 to 15 bytes. */
+static inline void shift_out(uint64_t bytes[2], uint64_t count)
+{
+    uint64_t bits = count * 8, low = bits & 63, over = mask(bits > 63);
+    uint64_t lo = bytes[0] >> low | bytes[1] << 1 << (63 - low), hi = bytes[1] >> low;
+
+    bytes[0] = choose(over, hi, lo);
+    bytes[1] = hi & ~over;
+}
+
+static inline void append(uint64_t bytes[2], const uint64_t next[2], uint64_t at)
+{
+    uint64_t bits = at * 8, low = bits & 63, over = mask(bits > 63);
+    uint64_t lo = next[0] << low, hi = next[1] << low | next[0] >> 1 >> (63 - low);
+
+    bytes[0] |= lo & ~over;
+    bytes[1] |= choose(over, lo, hi);
+}
+
+/* The next instruction, from its own page alone unless it continues on the next one. */
+static void decode_next(struct tcb *t, struct decoded *d)
+{
+    uint64_t rip = t->ckpt.rip, offset = rip & (VIGIL_PAGE - 1), last = VIGIL_PAGE - FETCH;
+    uint64_t over = (offset - last) & mask(offset > last), available = FETCH - over;
+    uint64_t inside = in_application(rip), window[2], more[2];
+
+    bool ok = fetch(choose(inside, rip - over, (uint64_t)t), window);
+    shift_out(window, over);
+    decode(d, &t->ckpt, (uint64_t)t, window, available);
+    if (__builtin_expect(d->needs_more && ok && inside, 0)) {
+        uint64_t next_page = page_of(rip) + VIGIL_PAGE;
+        ok = in_application(next_page) && fetch(next_page, more);
+        if (ok) {
+            append(window, more, available);
+            decode(d, &t->ckpt, (uint64_t)t, window, FETCH);
+        }
+    }
+    uint64_t known = mask(ok) & inside;
+    d->length &= known;
+    d->operands_known &= known;
+    d->target_known &= known;
+}
+
+/* A probe of an address: only in application memory. */
+static inline void plan(struct tcb *t, unsigned probe, uint64_t address, uint64_t instead)
+{
+    t->plan[probe] = choose(in_application(address), address, instead);
+}
+
+static inline void plan_operands(struct tcb *t, const struct decoded *d, uint64_t stack)
+{
+    const struct decode_operand *a = &d->operand[0], *b = &d->operand[1];
+    uint64_t known = mask(d->operands_known), has_a = known & mask(a->access), has_b = known & mask(b->access);
+    uint64_t write_a = has_a & mask(a->access & DECODE_WRITE), write_b = has_b & mask(b->access & DECODE_WRITE);
+    uint64_t only_b = has_b & ~has_a;
+    uint64_t first = choose(has_a, a->address, choose(only_b, b->address, stack));
+    uint64_t last = first + ((choose(has_a, a->size, choose(only_b, b->size, 1)) - 1) & (VIGIL_PAGE - 1));
+    /* The stack's pages are warmed anyway: then the room is better used for an operand that crosses a page. */
+    uint64_t second = has_b & ~mask(b->address - stack < 2 * VIGIL_PAGE);
+    uint64_t dummy = (uint64_t)&t->dummy;
+
+    plan(t, PLAN_DATA0, page_of(first), (uint64_t)t);
+    plan(t, PLAN_DATA1, page_of(choose(second, b->address, last)), (uint64_t)t);
+    plan(t, PLAN_WRITE0, choose(write_a, a->address, choose(write_b, b->address, dummy)), dummy);
+    plan(t, PLAN_WRITE1, choose(write_b, b->address, choose(write_a, last, dummy)), dummy);
+}
+
+/* Five bits of RDRAND for each use. Without entropy the old bits go round: a weaker delay, not a stop. */
+static inline uint64_t random_delay(struct tcb *t)
+{
+    if (!t->random_left--) {
+        uint64_t fresh;
+        if (!random_bytes(&fresh, sizeof(fresh)))
+            t->random_bits ^= fresh;
+        t->random_left = 64 / 5 - 1;
+    }
+    t->random_bits = t->random_bits >> 5 | t->random_bits << 59;
+    return t->random_bits & DELAY_MAX;
+}
+
+/* Leaves out the probes of pages where the program has no such access: found out by a fault, so the host knows them. */
+static void skip_absent(struct tcb *t, uint64_t generation)
+{
+    if (t->absent_generation != generation) {
+        memset(t->absent, 0, sizeof(t->absent));
+        t->absent_generation = 0;
+        return;
+    }
+    for (unsigned i = 0; i < PLAN_PROBES; i++) {
+        uint64_t instead = i == PLAN_RET ? (uint64_t)probe_ret : i <= PLAN_WRITE1 ? (uint64_t)&t->dummy : (uint64_t)t;
+        t->plan[i] = choose(same(t->absent[i], page_of(t->plan[i])), instead, t->plan[i]);
+    }
+}
+
+void mitigation_prepare(void)
+{
+    struct tcb *t = tcb_current();
+    uint64_t generation = mitigation_generation();
+    uint64_t stack = page_of(t->ckpt.rsp - RED_ZONE - 8), code = page_of(t->ckpt.rip);
+    struct decoded d;
+
+    decode_next(t, &d);
+    t->unknown += !d.operands_known;
+    t->next[0] = t->ckpt.rip + d.length;
+    t->next[1] = choose(mask(d.target_known), d.target, t->next[0]);
+
+    plan(t, PLAN_CODE, code, (uint64_t)t);
+    plan(t, PLAN_STACK0, stack, (uint64_t)t);
+    plan(t, PLAN_STACK1, stack + VIGIL_PAGE, (uint64_t)t);
+    plan_operands(t, &d, stack);
+    plan(t, PLAN_RET, ret_table_find(code, in_application(code), generation), (uint64_t)probe_ret);
+    t->plan[PLAN_DELAY] = random_delay(t);
+    if (__builtin_expect(t->absent_generation, 0))
+        skip_absent(t, generation);
+}
+
+/* ---- probes that fault ---------------------------------------------------------------------------------------------- */
+struct probe_entry { int32_t insn; uint32_t number; };
+extern const struct probe_entry __start_probe_table[], __stop_probe_table[];
+
+uint32_t probe_at(const struct tcb *t, uint64_t rip, uint64_t rsp)
+{
+    if (rsp == (uint64_t)&t->probe_word)
+        return PLAN_RET + 1;
+    /* cppcheck-suppress comparePointers; both ends of one section */
+    for (const struct probe_entry *e = __start_probe_table; e < __stop_probe_table; e++)
+        if ((uint64_t)&e->insn + (int64_t)e->insn == rip)
+            return e->number + 1;
+    return 0;
+}
+
+/* If the program may not touch the page this way, the probe is left out from now on, and the program will fault by
+ * itself if it really does. If it may, the fault is the host's doing: the probe stays, and the program goes nowhere until
+ * the host has given the page back. So no host can have a probe dropped and then let the program run. */
+void probe_faulted(struct tcb *t, uint32_t number)
+{
+    uint64_t address = t->plan[number];
+    int needed = number == PLAN_RET ? LINUX_PROT_EXEC
+                 : number == PLAN_WRITE0 || number == PLAN_WRITE1 ? LINUX_PROT_WRITE : LINUX_PROT_READ;
+
+    uint64_t generation = mitigation_generation();
+
+    t->probe_faults++;
+    if (user_range_ok((void *)address, 1) && libos_page_access(address) & needed)
+        return;
+    if (t->absent_generation != generation)
+        memset(t->absent, 0, sizeof(t->absent));
+    t->absent[number] = page_of(address);
+    t->absent_generation = generation;
+}

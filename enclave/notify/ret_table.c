@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Where the RET bytes (C3) are that the execute probe runs: one for each code page, found by a scan when the page is
+ * first interrupted. Only pages the program may execute and not write are used, so the byte cannot change while it is
+ * being run. An entry is one word: page | offset | NONE, or 0; entries of an older generation of the address space are
+ * not believed. The index is the page number, which the host knows. */
+#include "enclave/internal.h"
+#include "enclave/notify/notify.h"
+
+#define ENTRIES 1024
+#define RET 0xc3
+#define NONE (1ull << 63) /* the page has no RET, or may not be probed */
+
+static struct { uint64_t where, generation; } table[ENTRIES];
+
+static uint64_t load(const uint64_t *address, bool *ok)
+{
+    uint64_t value = 0, done = 0;
+
+    __asm__ volatile("1: movq (%2), %0\n incq %1\n2:\n" EX_TABLE("1b", "2b")
+                     : "+r"(value), "+r"(done) : "r"(address) : "cc", "memory");
+    *ok &= done;
+    return value;
+}
+
+static uint64_t scan(uint64_t page)
+{
+    bool ok = true;
+
+    for (uint64_t at = page; at < page + VIGIL_PAGE && ok; at += 8) {
+        uint64_t word = load((const uint64_t *)at, &ok);
+        for (unsigned i = 0; i < 8 && ok; i++)
+            if ((word >> 8 * i & 0xff) == RET)
+                return at + i;
+    }
+    return page | NONE;
+}
+
+static uint64_t find(uint64_t page)
+{
+    int access = libos_page_access(page);
+
+    return access & LINUX_PROT_EXEC && !(access & LINUX_PROT_WRITE) ? scan(page) : page | NONE;
+}
+
+uint64_t ret_table_find(uint64_t page, uint64_t valid, uint64_t generation)
+{
+    uint64_t slot = page / VIGIL_PAGE % ENTRIES;
+    uint64_t where = __atomic_load_n(&table[slot].where, __ATOMIC_RELAXED);
+    bool known = (where & ~NONE & ~(uint64_t)(VIGIL_PAGE - 1)) == page &&
+                 __atomic_load_n(&table[slot].generation, __ATOMIC_ACQUIRE) == generation;
+
+    if (__builtin_expect(!known && valid, 0)) {
+        where = find(page);
+        /* Another thread may write the same slot: a pair that does not belong together is found out by the page. */
+        __atomic_store_n(&table[slot].where, where, __ATOMIC_RELAXED);
+        __atomic_store_n(&table[slot].generation, generation, __ATOMIC_RELEASE);
+    }
+    return where & valid & ~-(where >> 63);
+}
