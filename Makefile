@@ -5,7 +5,7 @@ BUILD := build
 RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test demo sweep storm bench lint asan clean
+.PHONY: all packages build test demo decoder sweep storm bench lint asan clean
 
 all: build
 
@@ -25,6 +25,10 @@ test: build
 # Every boundary of every path, with AEX-Notify and without, with a host signal and without. About twenty minutes.
 sweep: build
 	@tests/sweep/all.sh $(BUILD) 1
+
+# The decoder against Zydis on whole programs and ten million encodings. Half a minute.
+decoder: build
+	@tests/decoder/all.sh $(BUILD)/tests/decoder/differential full
 
 storm: build
 	@tests/storm.sh $(BUILD) 1000000

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# A storm of AEXs on threads that come and go: each thread is interrupted after pseudo-random numbers of instructions (30
+# A storm of AEXs on threads that come and go: each thread is interrupted after pseudo-random numbers of instructions (600
 # on average), from a seed that is printed, until COUNT interrupts have been taken. The runtime checks the canaries at the
-# ends of its stacks at every thread's end. Replay one run: vigil run --aex threads:SEED,30 --max-threads 12 -- storm ROUNDS
+# ends of its stacks at every thread's end. Replay one run: vigil run --aex threads:SEED,600 --max-threads 12 -- storm ROUNDS
 # usage: storm.sh BUILD COUNT
 set -uo pipefail
 build=$1 wanted=$2
@@ -10,13 +10,13 @@ total=0 runs=0 seed=${SEED:-1} rounds=1
 while [ "$total" -lt "$wanted" ] && [ $runs -lt 1000 ]; do
     mode=on
     [ $((runs % 4)) = 3 ] && mode=off
-    output=$(timeout 600 "$build/cli/vigil" run --aex-notify=$mode --aex "threads:$seed,30" --tick-hz 0 --stats --max-threads 12 \
+    output=$(timeout 600 "$build/cli/vigil" run --aex-notify=$mode --aex "threads:$seed,600" --tick-hz 0 --stats --max-threads 12 \
              --enclave-size 64M -- "$build/tests/storm" $rounds 2>&1)
     status=$?
     aex=$(sed -n 's/.* AEX \([0-9]*\) (interrupts.*/\1/p' <<<"$output")
     total=$((total + ${aex:-0})) runs=$((runs + 1))
     if [ $status != 0 ] || [ -z "$aex" ]; then
-        echo "FAILED with status $status: vigil run --aex-notify=$mode --aex threads:$seed,30 --max-threads 12 --enclave-size 64M -- storm $rounds"
+        echo "FAILED with status $status: vigil run --aex-notify=$mode --aex threads:$seed,600 --max-threads 12 --enclave-size 64M -- storm $rounds"
         echo "$output"
         exit 1
     fi
