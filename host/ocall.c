@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The OCALL service: what the enclave asks of the host. */
-#include "host/internal.h"
+#include "host/debugger.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -84,6 +84,9 @@ uint64_t host_ocall(struct host_thread *thread, const struct host_exit *exit, in
         return (uint64_t)(int64_t)host_watch((int)a[0], (int)a[1]);
     case VIGIL_OCALL_LOG:
         write_all(host_log_fd, (const char *)a[0], a[1]);
+        return 0;
+    case VIGIL_OCALL_LOADED:
+        debugger_object((int)a[0], a[1]);
         return 0;
     case VIGIL_OCALL_EXIT:
         host_process_exit((int)a[0]);

@@ -209,6 +209,12 @@ long ocall_syscall_intr(long nr, long a0, long a1, long a2, long a3, long a4, lo
     return result;
 }
 
+void debugger_loaded(int host_fd, uint64_t bias)
+{
+    (void)host_fd;
+    (void)bias;
+}
+
 int ocall_protect(uint64_t address, uint64_t length, int prot)
 {
     if ((address | length) & (VIGIL_PAGE - 1) || !length || !in_app(address, length))

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Two things that gdb cannot be told, preloaded into gdb by `vigil gdb`.
+ *
+ * Writing to enclave code. The software SGX maps an enclave's memory from a file, shared and with the enclave's own
+ * permissions; the kernel lets a debugger write to read-only memory only if it is private. On SGX hardware the driver
+ * executes EDBGWR. Here a write that the kernel refuses goes to another mapping of the same memory: the processor's own.
+ *
+ * Interrupts while an instruction is stepped. The timer of the tick goes on while the program is stopped, so that each
+ * step over a breakpoint would begin with an interrupt, and at high rates never end. The tick is blocked while an
+ * instruction is stepped and comes as soon as the program continues. */
+#include <ctype.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#ifndef PTRACE_GETSIGMASK
+#define PTRACE_GETSIGMASK 0x420a
+#define PTRACE_SETSIGMASK 0x420b
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+
+typedef long ptrace_fn(int request, ...);
+typedef ssize_t pwrite_fn(int fd, const void *buf, size_t n, off64_t offset);
+
+/* ---- writing ------------------------------------------------------------------------------------------------------ */
+struct mapping { uint64_t start, end, offset, inode; unsigned major, minor; char perms[5]; };
+
+static bool next_mapping(FILE *maps, struct mapping *m)
+{
+    char line[4400];
+
+    while (fgets(line, sizeof(line), maps))
+        if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu", &m->start, &m->end, m->perms, &m->offset, &m->major, &m->minor,
+                   &m->inode) == 7)
+            return true;
+    return false;
+}
+
+static bool same_file(const struct mapping *a, const struct mapping *b)
+{
+    return a->inode == b->inode && a->major == b->major && a->minor == b->minor;
+}
+
+/* Another address of the shared memory at address, where writing is allowed; *n becomes what both mappings hold. */
+static uint64_t other_address(FILE *maps, uint64_t address, size_t *n)
+{
+    struct mapping here = {0}, m;
+    bool found = false;
+
+    while (!found && next_mapping(maps, &here))
+        found = address >= here.start && address < here.end;
+    if (!found || here.perms[3] != 's' || !here.inode)
+        return 0;
+    uint64_t offset = here.offset + (address - here.start);
+    rewind(maps);
+    while (next_mapping(maps, &m)) {
+        uint64_t at = offset - m.offset;
+        if (!same_file(&m, &here) || m.perms[1] != 'w' || offset < m.offset || at >= m.end - m.start)
+            continue;
+        if (*n > m.end - m.start - at)
+            *n = m.end - m.start - at;
+        if (*n > here.end - address)
+            *n = here.end - address;
+        return m.start + at;
+    }
+    return 0;
+}
+
+/* The process whose memory fd is, from "/proc/PID/task/TID/mem" or "/proc/PID/mem"; 0: something else. */
+static long process_of(int fd)
+{
+    char link[40], path[80], *rest;
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof(path) - 1);
+    if (length < 0)
+        return 0;
+    path[length] = 0;
+    if (strncmp(path, "/proc/", 6) || length < 10 || strcmp(path + length - 4, "/mem"))
+        return 0;
+    long pid = strtol(path + 6, &rest, 10);
+    return *rest == '/' ? pid : 0;
+}
+
+EXPORT ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t offset)
+{
+    static pwrite_fn *real;
+    char name[40];
+
+    if (!real)
+        real = (pwrite_fn *)(uintptr_t)dlsym(RTLD_NEXT, "pwrite64");
+    ssize_t written = real(fd, buf, n, offset);
+    int error = errno;
+    long pid = written < 0 && (error == EIO || error == EFAULT) ? process_of(fd) : 0;
+    if (!pid)
+        return written;
+    snprintf(name, sizeof(name), "/proc/%ld/maps", pid);
+    FILE *maps = fopen(name, "re");
+    uint64_t other = maps ? other_address(maps, (uint64_t)offset, &n) : 0;
+    if (maps)
+        fclose(maps);
+    if (other)
+        return real(fd, buf, n, (off64_t)other);
+    errno = error;
+    return written;
+}
+
+/* ---- stepping ------------------------------------------------------------------------------------------------------ */
+static int held_signal; /* 0: nothing is held back */
+
+struct held { pid_t tid; uint64_t mask; };
+static struct held *held;   /* threads whose signal mask is ours now */
+static size_t held_count, held_room;
+
+/* For vigil.py: the signal that waits while an instruction is stepped, 0 for none. */
+EXPORT void vigil_gdb_hold(int sig);
+void vigil_gdb_hold(int sig)
+{
+    held_signal = sig > 0 && sig <= 64 ? sig : 0;
+}
+
+static ptrace_fn *real_ptrace(void)
+{
+    static ptrace_fn *real;
+
+    if (!real)
+        real = (ptrace_fn *)(uintptr_t)dlsym(RTLD_NEXT, "ptrace");
+    return real;
+}
+
+static void release(pid_t tid)
+{
+    for (size_t i = 0; i < held_count; i++) {
+        if (held[i].tid != tid)
+            continue;
+        real_ptrace()(PTRACE_SETSIGMASK, tid, (void *)sizeof(held[i].mask), &held[i].mask);
+        held[i] = held[--held_count];
+        return;
+    }
+}
+
+static void hold(pid_t tid)
+{
+    uint64_t mask, more;
+
+    if (held_count == held_room) {
+        size_t room = held_room ? 2 * held_room : 16;
+        struct held *bigger = realloc(held, room * sizeof(*held));
+        if (!bigger)
+            return;
+        held = bigger;
+        held_room = room;
+    }
+    if (real_ptrace()(PTRACE_GETSIGMASK, tid, (void *)sizeof(mask), &mask))
+        return;
+    more = mask | 1ull << (held_signal - 1);
+    if (more == mask || real_ptrace()(PTRACE_SETSIGMASK, tid, (void *)sizeof(more), &more))
+        return;
+    held[held_count++] = (struct held){tid, mask};
+}
+
+/* A thread's own mask is put back before it goes on in any way, and so before a signal is delivered to it. */
+EXPORT long ptrace(enum __ptrace_request request, ...)
+{
+    va_list args;
+
+    va_start(args, request);
+    pid_t tid = va_arg(args, pid_t);
+    void *address = va_arg(args, void *);
+    void *data = va_arg(args, void *);
+    va_end(args);
+    switch ((int)request) {
+    case PTRACE_SINGLESTEP:
+        release(tid);
+        if (held_signal && !data)
+            hold(tid);
+        break;
+    case PTRACE_CONT: case PTRACE_SYSCALL: case PTRACE_DETACH:
+        release(tid);
+        break;
+    default:
+        break;
+    }
+    return real_ptrace()((int)request, tid, address, data);
+}
