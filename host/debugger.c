@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -36,6 +37,8 @@ void debugger_enclave(const struct image *image, const struct sgx_secs *secs)
         .thread_size = sizeof(struct host_thread),
         .offset_tcs = offsetof(struct host_thread, tcs),
         .offset_tid = offsetof(struct host_thread, tid),
+        .scratch = (uint64_t)calloc(host_thread_count, VIGIL_DEBUG_SCRATCH),
+        .scratch_size = VIGIL_DEBUG_SCRATCH,
     };
     vigil_debug_changed();
 }

@@ -9,6 +9,7 @@
 
 #define VIGIL_DEBUG_VERSION 1
 #define VIGIL_DEBUG_OBJECTS 256
+#define VIGIL_DEBUG_SCRATCH 2048
 
 /* An ELF file in enclave memory. */
 struct vigil_debug_object {
@@ -25,6 +26,9 @@ struct vigil_debug {
     uint64_t entry;                       /* OENTRY: where the runtime's ELF entry point came to lie */
     uint64_t threads, thread_count;       /* struct host_thread[] */
     uint64_t thread_size, offset_tcs, offset_tid;
+    /* For the debugger's own use: VIGIL_DEBUG_SCRATCH bytes for each thread, where it writes signal contexts that make
+     * its unwinder go from one stack to another. */
+    uint64_t scratch, scratch_size;
     uint64_t object_count;
     struct vigil_debug_object objects[VIGIL_DEBUG_OBJECTS];
 };

@@ -98,7 +98,7 @@ class Thread:
 class Enclave:
     """What struct vigil_debug says, and the symbols that were loaded for it."""
     FIELDS = ("version", "base", "size", "attributes", "ssa_frame", "stage1_stack", "app_end", "entry", "threads",
-              "thread_count", "thread_size", "offset_tcs", "offset_tid", "object_count")
+              "thread_count", "thread_size", "offset_tcs", "offset_tid", "scratch", "scratch_size", "object_count")
 
     def __init__(self):
         self.alive = False
@@ -113,6 +113,7 @@ class Enclave:
         if values[0] != VERSION:
             raise gdb.GdbError("this vigil.py is for another version of vigil (%d, not %d)" % (VERSION, values[0]))
         self.__dict__.update(zip(self.FIELDS, values))
+        self.signal_return = gdb.parse_and_eval("(unsigned long)&'host.sigaction_return'")
         self.alive = True
         table = words(address + 8 * len(self.FIELDS), 2 * self.object_count)
         for path, bias in zip(table[::2], table[1::2]):
@@ -263,33 +264,45 @@ class FrameId:
 class Border(gdb.unwinder.Unwinder):
     """Frames at the borders. From the host's innermost frame into the enclave: into the function that made the OCALL, or
     to where an AEX interrupted the thread. From the runtime's assembly to the application: by SSA[0] in stage 1, else by
-    the checkpoint, which is the application's register file while the runtime runs."""
+    the checkpoint, which is the application's register file while the runtime runs.
+
+    gdb wants stacks to grow in one direction except where a signal frame is between. So there is one: the caller of a
+    border frame is the trap driver's return from a signal, with a context that is written for it."""
+    CONTEXT_ORDER = ("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax",
+                     "rcx", "rsp", "rip", "eflags")
+    CONTEXT_OFFSET = 40    # of the registers in a ucontext
+    CONTEXT_SIZE = 256
 
     def __init__(self):
         super().__init__("vigil")
 
     def __call__(self, pending):
-        if not enclave.alive or not enclave.tcb_type:
+        if not enclave.alive or not enclave.tcb_type or not enclave.scratch:
             return None
         pc, sp = (int(pending.read_register(r)) & (1 << 64) - 1 for r in ("rip", "rsp"))
+        if enclave.in_application(pc):
+            return None
+        thread, place = enclave.thread(), 0
         try:
+            if not thread:
+                return None
             if not enclave.in_elrange(pc):
-                caller = self.from_host() if pending.level() == 0 else None
+                caller = self.from_host(thread) if pending.level() == 0 else None
             elif enclave.in_runtime(pc) and self.is_assembly(pc):
-                caller = self.from_runtime(pc, sp)
+                place, caller = self.from_runtime(thread, sp)
             else:
                 return None
         except gdb.error:
             return None
         if not caller or not caller["rip"]:
             return None
-        wide, narrow = (gdb.selected_inferior().architecture().integer_type(n) for n in (64, 32))
+        context = enclave.scratch + thread.slot * enclave.scratch_size + place * self.CONTEXT_SIZE
+        values = [caller.get(name, 0) for name in self.CONTEXT_ORDER]
+        gdb.selected_inferior().write_memory(context + self.CONTEXT_OFFSET, struct.pack("<%dQ" % len(values), *values))
+        wide = gdb.selected_inferior().architecture().integer_type(64)
         info = pending.create_unwind_info(FrameId(gdb.Value(sp).cast(wide), gdb.Value(pc).cast(wide)))
-        for name, value in caller.items():
-            kind = narrow if name == "eflags" else wide
-            value &= (1 << 8 * kind.sizeof) - 1
-            value -= (value >> 8 * kind.sizeof - 1) << 8 * kind.sizeof  # gdb.Value takes signed numbers
-            info.add_saved_register(name, gdb.Value(value).cast(kind))
+        info.add_saved_register("rip", enclave.signal_return.cast(wide))
+        info.add_saved_register("rsp", gdb.Value(context).cast(wide))
         return info
 
     @staticmethod
@@ -298,22 +311,17 @@ class Border(gdb.unwinder.Unwinder):
         return table is not None and table.filename.endswith(".S")
 
     @staticmethod
-    def from_host():
-        thread = enclave.thread()
-        if not thread:
-            return None
+    def from_host(thread):
         if thread.cssa:
             return thread.saved(thread.cssa - 1)
         return thread.ocall_frame() if thread.field("entry_state") == ENTRY_OCALL else None
 
     @staticmethod
-    def from_runtime(pc, sp):
-        thread = enclave.thread()
-        if not thread:
-            return None
+    def from_runtime(thread, sp):
+        """And which of the thread's places to use for the context."""
         if thread.cssa == 1 and thread.on_stage1_stack(sp):
-            return thread.saved(0)
-        return thread.checkpoint()
+            return 1, thread.saved(0)
+        return 2, thread.checkpoint()
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------
