@@ -62,6 +62,15 @@ static int parse_options(int argc, char **argv, struct command *c, int *next)
     return -1;
 }
 
+/* Interrupt schedules step the program by the same flag as gdb does. */
+static bool wants_schedule(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--aex") || !strncmp(argv[i], "--aex=", 6))
+            return true;
+    return false;
+}
+
 /* A file of ours, installed or in the build directory. */
 static int find_file(const char *name, char path[PATH_MAX])
 {
@@ -137,6 +146,8 @@ int command_gdb(int argc, char **argv)
         return status;
     if (next >= argc)
         return complain(EXIT_USAGE, "nothing to debug: give `-- PROGRAM` or a manifest; see `vigil gdb --help`");
+    if (wants_schedule(argc - next, argv + next))
+        return complain(EXIT_USAGE, "--aex single-steps the program and so does gdb: use one of them; --tick-hz works");
     status = find_file("vigil.py", helper);
     if (!status)
         status = export_environment();

@@ -12,6 +12,19 @@
 int host_log_fd = STDERR_FILENO;
 bool host_stats;
 
+/* By its own name, so that a debugger can stop here: the default action of a signal it passes without a word. */
+__attribute__((noinline)) _Noreturn void host_die_of_signal(int sig)
+{
+    sigset_t set;
+
+    signal(sig, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, sig);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    raise(sig);
+    _exit(128 + sig);
+}
+
 /* wait_status as waitpid() gives it: low 7 bits a signal, else the exit code in bits 8..15. */
 _Noreturn void host_process_exit(int wait_status)
 {
@@ -19,15 +32,8 @@ _Noreturn void host_process_exit(int wait_status)
 
     if (host_stats)
         backend->print_stats(host_log_fd);
-    if (sig) {
-        sigset_t set;
-        signal(sig, SIG_DFL);
-        sigemptyset(&set);
-        sigaddset(&set, sig);
-        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-        raise(sig);
-        _exit(128 + sig);
-    }
+    if (sig)
+        host_die_of_signal(sig);
     _exit((wait_status >> 8) & 0xff);
 }
 

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static volatile long counter, watched;
@@ -66,6 +67,25 @@ __attribute__((noinline)) static uint64_t compute(uint64_t rounds)
     return x;
 }
 
+/* `syscall` in the program itself, to be stepped over. */
+__attribute__((noinline)) static long raw_system_calls(void)
+{
+    long sum = 0, result;
+
+    for (int i = 0; i < 3; i++) {
+        __asm__ volatile("syscall" : "=a"(result) : "a"(SYS_getpid) : "rcx", "r11", "memory");
+        sum += result > 0; /* MARK after syscall */
+    }
+    return sum;
+}
+
+/* The runtime has a function of this name too. */
+__attribute__((noinline)) void *kmalloc(size_t size)
+{
+    counter += (long)size; /* MARK kmalloc */
+    return NULL;
+}
+
 static void handler(int sig)
 {
     handled = sig; /* MARK handler */
@@ -99,6 +119,13 @@ static void own_trap(int sig)
     handled = sig;
 }
 
+static int print_environment(void)
+{
+    for (char **e = environ; *e; e++)
+        puts(*e);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "all";
@@ -107,6 +134,8 @@ int main(int argc, char **argv)
     signal(SIGTRAP, own_trap);
     if (!strcmp(what, "crash"))
         return *(volatile int *)(uintptr_t)(argc - 2); /* MARK crash */
+    if (!strcmp(what, "environment"))
+        return print_environment();
     if (!strcmp(what, "illegal"))
         __builtin_trap();
     if (!strcmp(what, "abort"))
@@ -126,9 +155,11 @@ int main(int argc, char **argv)
     printf("outer: %ld\n", outer(4)); /* MARK call outer */
     printf("compute: %lx\n", compute(50000000)); /* MARK compute */
     printf("many: %ld\n", many_lines(7));
+    printf("system calls: %ld\n", raw_system_calls());
+    kmalloc(1);
     loop(1000);
     watched = counter;
-    raise(SIGUSR1);
+    raise(SIGUSR1);  /* MARK raise */
     printf("handled: %d\n", handled); /* MARK handled */
     if (with_threads())
         return 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Two things that gdb cannot be told, preloaded into gdb by `vigil gdb`.
+ * Three things that gdb cannot be told, preloaded into gdb by `vigil gdb`.
  *
  * Writing to enclave code. The software SGX maps an enclave's memory from a file, shared and with the enclave's own
  * permissions; the kernel lets a debugger write to read-only memory only if it is private. On SGX hardware the driver
@@ -8,19 +8,24 @@
  *
  * Interrupts while an instruction is stepped. The timer of the tick goes on while the program is stopped, so that each
  * step over a breakpoint would begin with an interrupt, and at high rates never end. The tick is blocked while an
- * instruction is stepped and comes as soon as the program continues. */
+ * instruction is stepped and comes as soon as the program continues.
+ *
+ * Stepping `syscall` in an enclave. It becomes a SIGSYS, but the kernel then also reports the step, and that SIGTRAP waits
+ * until the trap driver's handler is over, where nobody expects it. The thread stops by itself here: it is continued. */
 #include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/types.h>
+#include <sys/user.h>
 #include <unistd.h>
 
 #ifndef PTRACE_GETSIGMASK
@@ -130,6 +135,16 @@ void vigil_gdb_hold(int sig)
     held_signal = sig > 0 && sig <= 64 ? sig : 0;
 }
 
+static uint64_t enclave_base, enclave_size;
+
+/* For vigil.py: ELRANGE, size 0 for none. */
+EXPORT void vigil_gdb_enclave(uint64_t base, uint64_t size);
+void vigil_gdb_enclave(uint64_t base, uint64_t size)
+{
+    enclave_base = base;
+    enclave_size = size;
+}
+
 static ptrace_fn *real_ptrace(void)
 {
     static ptrace_fn *real;
@@ -170,6 +185,16 @@ static void hold(pid_t tid)
     held[held_count++] = (struct held){tid, mask};
 }
 
+static bool at_enclave_syscall(pid_t tid)
+{
+    errno = 0;
+    uint64_t rip = (uint64_t)real_ptrace()(PTRACE_PEEKUSER, tid, (void *)offsetof(struct user, regs.rip), NULL);
+    if (errno || rip - enclave_base >= enclave_size)
+        return false;
+    long code = real_ptrace()(PTRACE_PEEKTEXT, tid, (void *)rip, NULL);
+    return !errno && (code & 0xffff) == 0x050f;
+}
+
 /* A thread's own mask is put back before it goes on in any way, and so before a signal is delivered to it. */
 EXPORT long ptrace(enum __ptrace_request request, ...)
 {
@@ -185,6 +210,8 @@ EXPORT long ptrace(enum __ptrace_request request, ...)
         release(tid);
         if (held_signal && !data)
             hold(tid);
+        if (!data && at_enclave_syscall(tid))
+            return real_ptrace()(PTRACE_CONT, tid, address, NULL);
         break;
     case PTRACE_CONT: case PTRACE_SYSCALL: case PTRACE_DETACH:
         release(tid);

@@ -115,6 +115,7 @@ class Enclave:
         self.__dict__.update(zip(self.FIELDS, values))
         self.signal_return = gdb.parse_and_eval("(unsigned long)&'host.sigaction_return'")
         self.alive = True
+        preloaded("vigil_gdb_enclave", ctypes.c_uint64(self.base), ctypes.c_uint64(self.size))
         table = words(address + 8 * len(self.FIELDS), 2 * self.object_count)
         for path, bias in zip(table[::2], table[1::2]):
             self.load(c_string(path), bias)
@@ -157,6 +158,7 @@ class Enclave:
                 objfile_address = next((b for p, b in self.loaded if os.path.realpath(p) == os.path.realpath(objfile.filename)), 0)
                 remove_objfile(objfile, objfile_address)
         self.__init__()
+        preloaded("vigil_gdb_enclave", ctypes.c_uint64(0), ctypes.c_uint64(0))
 
     def in_elrange(self, pc):
         return self.alive and self.base <= pc < self.base + self.size
@@ -415,12 +417,16 @@ the middle (deliver). With deliver, hit counts of breakpoints also count the ret
         hold_interrupts(argument == "hold")
 
 
-def hold_interrupts(on):
-    """The library that `vigil gdb` preloads (tools/gdb/preload.c)."""
+def preloaded(function, *arguments):
+    """Calls the library that `vigil gdb` preloads (tools/gdb/preload.c)."""
     try:
-        ctypes.CDLL(None).vigil_gdb_hold(TICK_SIGNAL if on else 0)
+        getattr(ctypes.CDLL(None), function)(*arguments)
     except AttributeError:
         print("vigil: start gdb by `vigil gdb`: without it no breakpoint can be set in the enclave")
+
+
+def hold_interrupts(on):
+    preloaded("vigil_gdb_hold", TICK_SIGNAL if on else 0)
 
 
 # ---- start ----------------------------------------------------------------------------------------------------------
@@ -461,7 +467,7 @@ def set_command():
     quiet("exec-file " + shlex.quote(os.environ["VIGIL_GDB_COMMAND"]))
     quiet("symbol-file " + shlex.quote(os.path.join(HERE, "vigil-host.symbols")))
     quiet("set args " + line)
-    loaded, fatal = Loaded("host.vigil_debug_changed", internal=True), Fatal("host.host_process_exit", internal=True)
+    loaded, fatal = Loaded("host.vigil_debug_changed", internal=True), Fatal("host.host_die_of_signal", internal=True)
     loaded.silent = fatal.silent = True
 
 
