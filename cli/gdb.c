@@ -13,20 +13,23 @@
 static const char usage[] =
     "usage: vigil gdb [gdb options] [run options] -- PROGRAM [ARGS...]\n"
     "       vigil gdb [gdb options] [run options] MANIFEST|IMAGE [ARGS...]\n"
+    "       vigil gdb [gdb options] --pid PID\n"
     "\n"
     "Debugs a program inside a debug enclave. Breakpoints may be set before `run`: they wait for the program.\n"
+    "The last form attaches to a `vigil run`.\n"
     "In gdb, `vigil status` and `vigil app-bt` show the enclave's side.\n"
     "\n"
     "  --ex COMMAND          a gdb command to begin with; may be repeated\n"
     "  --batch               end gdb after the commands\n"
     "  --gdb-arg ARG         any other argument for gdb; may be repeated\n"
+    "  --pid PID             attach to this process\n"
     "  --gdb PATH            the gdb to start (default: gdb in PATH)\n"
     "  --help                this text\n"
     "\n"
     "Run options are those of `vigil run`; they come after gdb's.\n";
 
 struct command {
-    const char *gdb;
+    const char *gdb, *pid;
     const char **argv;   /* gdb's, NULL-terminated */
     int argc;
 };
@@ -37,7 +40,8 @@ static int parse_options(int argc, char **argv, struct command *c, int *next)
     int i = 1;
 
     for (; i < argc; i++) {
-        bool ex = !strcmp(argv[i], "--ex") || !strcmp(argv[i], "-ex"), path = !strcmp(argv[i], "--gdb");
+        bool ex = !strcmp(argv[i], "--ex") || !strcmp(argv[i], "-ex");
+        const char **text = !strcmp(argv[i], "--gdb") ? &c->gdb : !strcmp(argv[i], "--pid") ? &c->pid : NULL;
         if (!strcmp(argv[i], "--help")) {
             fputs(usage, stdout);
             return finish_output();
@@ -46,12 +50,12 @@ static int parse_options(int argc, char **argv, struct command *c, int *next)
             c->argv[c->argc++] = "--batch";
             continue;
         }
-        if (!ex && !path && strcmp(argv[i], "--gdb-arg"))
+        if (!ex && !text && strcmp(argv[i], "--gdb-arg"))
             break;
         if (++i == argc)
             return complain(EXIT_USAGE, "%s wants an argument; see `vigil gdb --help`", argv[i - 1]);
-        if (path) {
-            c->gdb = argv[i];
+        if (text) {
+            *text = argv[i];
             continue;
         }
         if (ex)
@@ -144,7 +148,10 @@ int command_gdb(int argc, char **argv)
     int status = parse_options(argc, argv, &c, &next);
     if (status >= 0)
         return status;
-    if (next >= argc)
+    if (c.pid && (next < argc || !strtoul(c.pid, NULL, 10) || strspn(c.pid, "0123456789") != strlen(c.pid)))
+        return complain(EXIT_USAGE, next < argc ? "--pid attaches: no program or manifest goes with it"
+                                                : "--pid wants the number of a process; see `vigil gdb --help`");
+    if (next >= argc && !c.pid)
         return complain(EXIT_USAGE, "nothing to debug: give `-- PROGRAM` or a manifest; see `vigil gdb --help`");
     if (wants_schedule(argc - next, argv + next))
         return complain(EXIT_USAGE, "--aex single-steps the program and so does gdb: use one of them; --tick-hz works");
@@ -155,6 +162,8 @@ int command_gdb(int argc, char **argv)
         return status;
     snprintf(source, sizeof(source), "source %s", helper);
     export_arguments(argc - next, argv + next);
+    if (c.pid)
+        setenv("VIGIL_GDB_PID", c.pid, 1);
     execvp(c.gdb, (char *const *)c.argv);
     if (errno == ENOENT)
         return complain(EXIT_NOT_FOUND, "%s: not found; install the Debian package gdb (apt-get install gdb)", c.gdb);

@@ -21,8 +21,11 @@ __attribute__((visibility("default"), used, noinline)) void vigil_debug_changed(
 
 void debugger_enclave(const struct image *image, const struct sgx_secs *secs)
 {
-    if (!(secs->attributes.flags & SGX_ATTR_DEBUG))
+    if (!(secs->attributes.flags & SGX_ATTR_DEBUG)) {
+        vigil_debug = (struct vigil_debug){.version = VIGIL_DEBUG_VERSION, .attributes = secs->attributes.flags};
+        vigil_debug_changed();
         return;
+    }
     vigil_debug = (struct vigil_debug){
         .version = VIGIL_DEBUG_VERSION,
         .base = secs->baseaddr,
@@ -49,7 +52,7 @@ void debugger_object(int fd, uint64_t bias)
 
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof(path) - 1);
-    if (n <= 0 || !vigil_debug.version)
+    if (n <= 0 || !vigil_debug.size)
         return;
     path[n] = 0;
     pthread_mutex_lock(&lock);

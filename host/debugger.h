@@ -37,6 +37,7 @@ extern struct vigil_debug vigil_debug;
 /* Called after each change of vigil_debug. */
 void vigil_debug_changed(void);
 
+/* Of an enclave that is not a debug enclave nothing is said but that. */
 void debugger_enclave(const struct image *image, const struct sgx_secs *secs);
 /* The enclave has loaded a file: its descriptor on the host. */
 void debugger_object(int fd, uint64_t bias);

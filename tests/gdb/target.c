@@ -152,6 +152,8 @@ int main(int argc, char **argv)
             left = (int)sleep(30);
         return 0;
     }
+    if (!strcmp(what, "wait"))
+        getchar();
     printf("outer: %ld\n", outer(4)); /* MARK call outer */
     printf("compute: %lx\n", compute(50000000)); /* MARK compute */
     printf("many: %ld\n", many_lines(7));

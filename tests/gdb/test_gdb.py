@@ -64,6 +64,13 @@ def frames(transcript):
     return re.findall(r"^#\d+ +(?:0x[0-9a-f]+ in )?([\w.<> ]+?)(?: \(|$)", transcript, re.M)
 
 
+def wait_until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.05)
+
+
 # ---- breakpoints and backtraces -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("program", [TARGET, PIE], ids=["linked address", "static-pie"])
 @pytest.mark.parametrize("hz", [250, 1000])
@@ -274,6 +281,34 @@ def test_interrupt_from_the_keyboard():
     assert frames(out)[-2:] == ["sleep", "main"] and "libos_syscall" in frames(out), out
 
 
+@pytest.mark.parametrize("function, behind", [("ocall_raw", "host.host_ocall"), ("stage1_deliver", "runtime_stage2")])
+def test_step_over_enclu(function, behind):
+    """EEXIT and EDECCSSA, stepped: gdb has a breakpoint on the instruction by the time its signal is looked at. It does
+    not see the end of such a step, so that a breakpoint has to be behind."""
+    out = enclave("break %s" % function, "run", "source %s" % STEPPER, "delete 1", "tbreak %s" % behind,
+                  "python steps(60, '%s')" % behind, "info symbol $pc", "continue", hz=1000)
+    assert re.search(r"^%s(?: \+ \d+)? in section" % re.escape(behind), out, re.M), out
+    assert "exited with code 027]" in out, out
+
+
+def test_attach_and_detach():
+    """To a program that waits for input, which afterwards does what it does alone."""
+    alone = run([TARGET])
+    with subprocess.Popen([VIGIL, "run", "--tick-hz", "1000", "--", str(TARGET), "wait"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+        try:
+            program.stderr.readline()
+            wait_until(lambda: "S" in pathlib.Path("/proc/%d/stat" % program.pid).read_text().split()[2])
+            time.sleep(0.5)
+            out = run([VIGIL, "gdb", "--batch", "--gdb-arg", "-nx",
+                       *flags(["bt", "vigil status", "break outer", "detach"]), "--pid", program.pid]).stdout
+            stdout = program.communicate("x", timeout=30)[0]
+        finally:
+            program.kill()
+    assert frames(out)[-1] == "main" and "thread 1: outside, in an OCALL" in out, out
+    assert stdout == alone.stdout and program.returncode == 23, out
+
+
 # ---- the command ----------------------------------------------------------------------------------------------------
 def test_environment_is_the_programs():
     out = enclave("run", args=["environment"], env=dict(os.environ, COLOUR="green"))
@@ -283,8 +318,6 @@ def test_environment_is_the_programs():
 
 
 def test_arguments():
-    out = enclave("run", args=["a b", "it's", "$HOME", "*"], program="/bin/echo" if False else TARGET)
-    assert "exited with code 027]" in out, out
     out = enclave("break main", "run", "print argv[1]", "print argv[2]", "print argv[3]",
                   args=["a b", "it's", '"$HOME" *'])
     assert '"a b"' in out and '"it\'s"' in out and r'"\"$HOME\" *"' in out, out
@@ -293,6 +326,8 @@ def test_arguments():
 @pytest.mark.parametrize("args, status, words", [
     (["gdb"], 2, "nothing to debug"),
     (["gdb", "--ex"], 2, "wants an argument"),
+    (["gdb", "--pid", "x1"], 2, "number of a process"),
+    (["gdb", "--pid", "1", "--", "true"], 2, "no program or manifest"),
     (["gdb", "--aex", "every", "--", "true"], 2, "--tick-hz works"),
     (["gdb", "--gdb", "/nonexistent/gdb", "--", "true"], 127, "install the Debian package gdb"),
 ])

@@ -185,6 +185,14 @@ static void hold(pid_t tid)
     held[held_count++] = (struct held){tid, mask};
 }
 
+/* A thread that ended while it was stepped leaves its number to a new one. */
+static void forget(pid_t tid)
+{
+    for (size_t i = 0; i < held_count; i++)
+        if (held[i].tid == tid)
+            held[i] = held[--held_count];
+}
+
 static bool at_enclave_syscall(pid_t tid)
 {
     errno = 0;
@@ -219,5 +227,8 @@ EXPORT long ptrace(enum __ptrace_request request, ...)
     default:
         break;
     }
-    return real_ptrace()((int)request, tid, address, data);
+    long result = real_ptrace()((int)request, tid, address, data);
+    if (request == PTRACE_GETEVENTMSG && !result)
+        forget((pid_t)*(unsigned long *)data);
+    return result;
 }

@@ -20,6 +20,7 @@ FATAL_WITHOUT_STOP = {4: "SIGILL", 11: "SIGSEGV", 31: "SIGSYS"}  # what the mach
 REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
              "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "eflags", "rip")
 OCALL_SAVED = ("r15", "r14", "r13", "r12", "rbp", "rbx", "rip")  # what ocall_raw pushed, from the top
+SGX_ATTR_DEBUG = 2
 TCS_DBGOPTIN, TCS_AEXNOTIFY = 1, 2
 
 
@@ -113,6 +114,9 @@ class Enclave:
         if values[0] != VERSION:
             raise gdb.GdbError("this vigil.py is for another version of vigil (%d, not %d)" % (VERSION, values[0]))
         self.__dict__.update(zip(self.FIELDS, values))
+        if not self.attributes & SGX_ATTR_DEBUG:
+            print("vigil: this is not a debug enclave, its inside cannot be debugged: set sgx.debug = true in the manifest")
+            return
         self.signal_return = gdb.parse_and_eval("(unsigned long)&'host.sigaction_return'")
         self.alive = True
         preloaded("vigil_gdb_enclave", ctypes.c_uint64(self.base), ctypes.c_uint64(self.size))
@@ -454,7 +458,8 @@ def set_environment():
     """The program sees the environment it would see without gdb."""
     original = os.environ.get("VIGIL_GDB_PRELOAD", "")
     quiet("set environment LD_PRELOAD %s" % original if original else "unset environment LD_PRELOAD")
-    for name in ("LINES", "COLUMNS", "VIGIL_GDB_PRELOAD", "VIGIL_GDB_RUNTIME", "VIGIL_GDB_COMMAND", "VIGIL_GDB_ARGV"):
+    for name in ("LINES", "COLUMNS", "VIGIL_GDB_PRELOAD", "VIGIL_GDB_RUNTIME", "VIGIL_GDB_COMMAND", "VIGIL_GDB_ARGV",
+                 "VIGIL_GDB_PID"):
         quiet("unset environment " + name)
 
 
@@ -467,6 +472,9 @@ def set_command():
     quiet("exec-file " + shlex.quote(os.environ["VIGIL_GDB_COMMAND"]))
     quiet("symbol-file " + shlex.quote(os.path.join(HERE, "vigil-host.symbols")))
     quiet("set args " + line)
+    if "VIGIL_GDB_PID" in os.environ:
+        gdb.execute("attach " + os.environ["VIGIL_GDB_PID"])
+        enclave.update()
     loaded, fatal = Loaded("host.vigil_debug_changed", internal=True), Fatal("host.host_die_of_signal", internal=True)
     loaded.silent = fatal.silent = True
 
