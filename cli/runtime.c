@@ -40,10 +40,11 @@ static FILE *open_runtime(char *path, size_t size)
 bool find_runtime(char *path, size_t size)
 {
     FILE *f = open_runtime(path, size);
+    bool found = f;
 
-    if (f)
+    if (found)
         fclose(f);
-    return f;
+    return found;
 }
 
 int load_runtime(void **data, size_t *size, struct image_error *error)
