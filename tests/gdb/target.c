@@ -79,6 +79,15 @@ __attribute__((noinline)) static long raw_system_calls(void)
     return sum;
 }
 
+/* RFLAGS.TF as PUSHF shows it. */
+__attribute__((noinline)) static long trap_flag(void)
+{
+    long flags;
+
+    __asm__ volatile("pushfq; popq %0" : "=r"(flags)::"memory");
+    return flags & 0x100;
+}
+
 /* The runtime has a function of this name too. */
 __attribute__((noinline)) void *kmalloc(size_t size)
 {
@@ -158,6 +167,7 @@ int main(int argc, char **argv)
     printf("compute: %lx\n", compute(50000000)); /* MARK compute */
     printf("many: %ld\n", many_lines(7));
     printf("system calls: %ld\n", raw_system_calls());
+    printf("TF: %ld\n", trap_flag());
     kmalloc(1);
     loop(1000);
     watched = counter;

@@ -181,6 +181,11 @@ def test_stepi(interrupts, hz):
     assert "system calls: 3\n" in out and "exited with code 027]" in out, out
 
 
+def test_stepped_pushf_does_not_show_the_trap_flag():
+    out = enclave("break trap_flag", "run", "source %s" % STEPPER, "python steps(12)", "delete", "continue")
+    assert "TF: 0\n" in out and "exited with code 027]" in out, out
+
+
 def test_finish():
     out = enclave("break innermost", "run", "finish", "bt", "finish", "finish", hz=1000)
     assert re.findall(r"Value returned is \$\d+ = (\d+)", out) == ["82", "83", "84"], out

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Three things that gdb cannot be told, preloaded into gdb by `vigil gdb`.
+ * Four things that gdb cannot be told, preloaded into gdb by `vigil gdb`.
  *
  * Writing to enclave code. The software SGX maps an enclave's memory from a file, shared and with the enclave's own
  * permissions; the kernel lets a debugger write to read-only memory only if it is private. On SGX hardware the driver
@@ -11,7 +11,9 @@
  * instruction is stepped and comes as soon as the program continues.
  *
  * Stepping `syscall` in an enclave. It becomes a SIGSYS, but the kernel then also reports the step, and that SIGTRAP waits
- * until the trap driver's handler is over, where nobody expects it. The thread stops by itself here: it is continued. */
+ * until the trap driver's handler is over, where nobody expects it. The thread stops by itself here: it is continued.
+ *
+ * Stepping PUSHF. It stores RFLAGS.TF, which is the debugger's; POPF and the enclave's resume would bring it back later. */
 #include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -32,6 +34,9 @@
 #define PTRACE_GETSIGMASK 0x420a
 #define PTRACE_SETSIGMASK 0x420b
 #endif
+
+#define FLAG_TF 0x100
+#define SYSCALL_BYTES 0x050f
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -124,9 +129,15 @@ EXPORT ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t offset)
 /* ---- stepping ------------------------------------------------------------------------------------------------------ */
 static int held_signal; /* 0: nothing is held back */
 
-struct held { pid_t tid; uint64_t mask; };
-static struct held *held;   /* threads whose signal mask is ours now */
-static size_t held_count, held_room;
+/* Threads that are being stepped. */
+struct stepped {
+    pid_t tid;
+    bool masked;            /* its signal mask is ours now */
+    uint64_t mask;          /* and was this */
+    uint64_t behind_pushf;  /* the address behind the PUSHF it is stepped over, 0: it is something else */
+};
+static struct stepped *stepped;
+static size_t stepped_count, stepped_room;
 
 /* For vigil.py: the signal that waits while an instruction is stepped, 0 for none. */
 EXPORT void vigil_gdb_hold(int sig);
@@ -154,53 +165,94 @@ static ptrace_fn *real_ptrace(void)
     return real;
 }
 
-static void release(pid_t tid)
+static bool peek(enum __ptrace_request request, pid_t tid, uint64_t address, uint64_t *value)
 {
-    for (size_t i = 0; i < held_count; i++) {
-        if (held[i].tid != tid)
-            continue;
-        real_ptrace()(PTRACE_SETSIGMASK, tid, (void *)sizeof(held[i].mask), &held[i].mask);
-        held[i] = held[--held_count];
-        return;
-    }
+    errno = 0;
+    *value = (uint64_t)real_ptrace()((int)request, tid, (void *)address, NULL);
+    return !errno;
 }
 
-static void hold(pid_t tid)
+static bool peek_register(pid_t tid, size_t offset, uint64_t *value)
 {
-    uint64_t mask, more;
+    return peek(PTRACE_PEEKUSER, tid, offset, value);
+}
 
-    if (held_count == held_room) {
-        size_t room = held_room ? 2 * held_room : 16;
-        struct held *bigger = realloc(held, room * sizeof(*held));
-        if (!bigger)
-            return;
-        held = bigger;
-        held_room = room;
+/* 66, REX or none, and 9C. Its length, 0 if it is another instruction. */
+static unsigned pushf_length(uint64_t code)
+{
+    unsigned prefix = (code & 0xff) == 0x66 || (code & 0xf0) == 0x40;
+
+    return (code >> 8 * prefix & 0xff) == 0x9c ? prefix + 1 : 0;
+}
+
+static void clear_pushed_tf(pid_t tid, uint64_t behind)
+{
+    uint64_t rip, rsp, flags;
+
+    if (peek_register(tid, offsetof(struct user, regs.rip), &rip) && rip == behind &&
+        peek_register(tid, offsetof(struct user, regs.rsp), &rsp) && peek(PTRACE_PEEKDATA, tid, rsp, &flags))
+        real_ptrace()(PTRACE_POKEDATA, tid, (void *)rsp, (void *)(flags & ~(uint64_t)FLAG_TF));
+}
+
+/* The step is over: the thread's mask becomes its own again. */
+static void release(pid_t tid)
+{
+    for (size_t i = 0; i < stepped_count; i++) {
+        struct stepped s = stepped[i];
+        if (s.tid != tid)
+            continue;
+        stepped[i] = stepped[--stepped_count];
+        if (s.masked)
+            real_ptrace()(PTRACE_SETSIGMASK, tid, (void *)sizeof(s.mask), &s.mask);
+        if (s.behind_pushf)
+            clear_pushed_tf(tid, s.behind_pushf);
+        return;
     }
-    if (real_ptrace()(PTRACE_GETSIGMASK, tid, (void *)sizeof(mask), &mask))
-        return;
-    more = mask | 1ull << (held_signal - 1);
-    if (more == mask || real_ptrace()(PTRACE_SETSIGMASK, tid, (void *)sizeof(more), &more))
-        return;
-    held[held_count++] = (struct held){tid, mask};
 }
 
 /* A thread that ended while it was stepped leaves its number to a new one. */
 static void forget(pid_t tid)
 {
-    for (size_t i = 0; i < held_count; i++)
-        if (held[i].tid == tid)
-            held[i] = held[--held_count];
+    for (size_t i = 0; i < stepped_count; i++)
+        if (stepped[i].tid == tid)
+            stepped[i] = stepped[--stepped_count];
 }
 
-static bool at_enclave_syscall(pid_t tid)
+static void hold(pid_t tid, struct stepped *s)
 {
-    errno = 0;
-    uint64_t rip = (uint64_t)real_ptrace()(PTRACE_PEEKUSER, tid, (void *)offsetof(struct user, regs.rip), NULL);
-    if (errno || rip - enclave_base >= enclave_size)
-        return false;
-    long code = real_ptrace()(PTRACE_PEEKTEXT, tid, (void *)rip, NULL);
-    return !errno && (code & 0xffff) == 0x050f;
+    uint64_t more;
+
+    if (!held_signal || real_ptrace()(PTRACE_GETSIGMASK, tid, (void *)sizeof(s->mask), &s->mask))
+        return;
+    more = s->mask | 1ull << (held_signal - 1);
+    s->masked = more != s->mask && !real_ptrace()(PTRACE_SETSIGMASK, tid, (void *)sizeof(more), &more);
+}
+
+/* Steps the thread, which is not given a signal. */
+static long step(pid_t tid, void *address)
+{
+    struct stepped s = {.tid = tid};
+    uint64_t rip = 0, code = 0;
+    int request = PTRACE_SINGLESTEP;
+
+    if (stepped_count == stepped_room) {
+        size_t room = stepped_room ? 2 * stepped_room : 16;
+        struct stepped *bigger = realloc(stepped, room * sizeof(*stepped));
+        if (!bigger)
+            return real_ptrace()(request, tid, address, NULL);
+        stepped = bigger;
+        stepped_room = room;
+    }
+    if (peek_register(tid, offsetof(struct user, regs.rip), &rip) && peek(PTRACE_PEEKTEXT, tid, rip, &code)) {
+        unsigned length = pushf_length(code);
+        s.behind_pushf = length ? rip + length : 0;
+        if (rip - enclave_base < enclave_size && (code & 0xffff) == SYSCALL_BYTES)
+            request = PTRACE_CONT;
+    }
+    hold(tid, &s);
+    if (s.masked || s.behind_pushf)
+        stepped[stepped_count++] = s;
+    return real_ptrace()(request, tid, address, NULL);
 }
 
 /* A thread's own mask is put back before it goes on in any way, and so before a signal is delivered to it. */
@@ -216,10 +268,8 @@ EXPORT long ptrace(enum __ptrace_request request, ...)
     switch ((int)request) {
     case PTRACE_SINGLESTEP:
         release(tid);
-        if (held_signal && !data)
-            hold(tid);
-        if (!data && at_enclave_syscall(tid))
-            return real_ptrace()(PTRACE_CONT, tid, address, NULL);
+        if (!data)
+            return step(tid, address);
         break;
     case PTRACE_CONT: case PTRACE_SYSCALL: case PTRACE_DETACH:
         release(tid);
