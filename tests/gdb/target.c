@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -77,6 +78,20 @@ __attribute__((noinline)) static long raw_system_calls(void)
         sum += result > 0; /* MARK after syscall */
     }
     return sum;
+}
+
+/* A system call through the gate of Vigil's, if there is one (AT_SYSINFO; RCX is behind a `syscall`). */
+__attribute__((noinline)) static long gate_system_call(void)
+{
+    unsigned long gate = getauxval(AT_SYSINFO);
+    long result = SYS_getpid;
+
+    if (!gate)
+        return syscall(SYS_getpid) > 0;
+    __asm__ volatile("leaq 1f(%%rip), %%rcx\n\tjmpq *%1\n\tsyscall\n1:" /* MARK gate */
+                     : "+a"(result) : "r"(gate) : "rcx", "r11", "memory");
+    result = result > 0; /* MARK after gate */
+    return result;
 }
 
 /* RFLAGS.TF as PUSHF shows it. */
@@ -167,6 +182,7 @@ int main(int argc, char **argv)
     printf("compute: %lx\n", compute(50000000)); /* MARK compute */
     printf("many: %ld\n", many_lines(7));
     printf("system calls: %ld\n", raw_system_calls());
+    printf("gate: %ld\n", gate_system_call());
     printf("TF: %ld\n", trap_flag());
     kmalloc(1);
     loop(1000);

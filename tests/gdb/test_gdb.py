@@ -186,6 +186,22 @@ def test_stepped_pushf_does_not_show_the_trap_flag():
     assert "TF: 0\n" in out and "exited with code 027]" in out, out
 
 
+@pytest.mark.parametrize("command", ["step", "next"])
+def test_step_over_the_gate(command):
+    """A system call without a trap is a jump into the runtime."""
+    out = enclave("tbreak target.c:%d" % line("gate"), "run", command, command, "continue", hz=1000)
+    assert places(out)[:2] == [line("gate"), line("after gate")], out
+    assert "gate: 1\n" in out and "TF: 0\n" in out and "exited with code 027]" in out, out
+
+
+def test_stepi_through_the_gate():
+    """Every instruction of the runtime's way in, PUSHF among them, up to the C code."""
+    out = enclave("tbreak target.c:%d" % line("gate"), "run", "tbreak runtime_gate_syscall", "source %s" % STEPPER,
+                  "python steps(80, 'runtime_gate_syscall')", "bt", "delete", "continue")
+    assert frames(out)[0] == "runtime_gate_syscall" and frames(out)[-2:] == ["gate_system_call", "main"], out
+    assert "gate: 1\n" in out and "TF: 0\n" in out and "exited with code 027]" in out, out
+
+
 def test_finish():
     out = enclave("break innermost", "run", "finish", "bt", "finish", "finish", hz=1000)
     assert re.findall(r"Value returned is \$\d+ = (\d+)", out) == ["82", "83", "84"], out

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Four things that gdb cannot be told, preloaded into gdb by `vigil gdb`.
+ * Five things that gdb cannot be told, preloaded into gdb by `vigil gdb`.
  *
  * Writing to enclave code. The software SGX maps an enclave's memory from a file, shared and with the enclave's own
  * permissions; the kernel lets a debugger write to read-only memory only if it is private. On SGX hardware the driver
@@ -13,7 +13,9 @@
  * Stepping `syscall` in an enclave. It becomes a SIGSYS, but the kernel then also reports the step, and that SIGTRAP waits
  * until the trap driver's handler is over, where nobody expects it. The thread stops by itself here: it is continued.
  *
- * Stepping PUSHF. It stores RFLAGS.TF, which is the debugger's; POPF and the enclave's resume would bring it back later. */
+ * Stepping PUSHF. It stores RFLAGS.TF, which is the debugger's; POPF and the enclave's resume would bring it back later.
+ *
+ * Threads that end while gdb looks at them: see await_end(). */
 #include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -255,6 +257,27 @@ static long step(pid_t tid, void *address)
     return real_ptrace()(request, tid, address, NULL);
 }
 
+/* In vigil every system call is an event for gdb, so that it often looks at a thread that has just been killed by another
+ * thread's exit. gdb takes that well if /proc no longer says that the thread is stopped. */
+static void await_end(pid_t tid)
+{
+    char name[40], text[256];
+
+    snprintf(name, sizeof(name), "/proc/%d/stat", tid);
+    for (int i = 0; i < 100; i++) {
+        FILE *f = fopen(name, "re");
+        size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+        if (f)
+            fclose(f);
+        text[n] = 0;
+        char *state = strrchr(text, ')');
+        if (!state || (state[1] && state[2] != 't'))
+            break;
+        usleep(1000);
+    }
+    errno = ESRCH;
+}
+
 /* A thread's own mask is put back before it goes on in any way, and so before a signal is delivered to it. */
 EXPORT long ptrace(enum __ptrace_request request, ...)
 {
@@ -278,6 +301,8 @@ EXPORT long ptrace(enum __ptrace_request request, ...)
         break;
     }
     long result = real_ptrace()((int)request, tid, address, data);
+    if (result == -1 && errno == ESRCH && request != PTRACE_ATTACH && request != PTRACE_SEIZE)
+        await_end(tid);
     if (request == PTRACE_GETEVENTMSG && !result)
         forget((pid_t)*(unsigned long *)data);
     return result;

@@ -104,7 +104,7 @@ class Enclave:
     def __init__(self):
         self.alive = False
         self.tcb_type = None
-        self.runtime_start = 0
+        self.runtime_start = self.gate = 0
         self.loaded = []   # (path, bias)
 
     def update(self):
@@ -151,6 +151,10 @@ class Enclave:
             self.tcb_type = gdb.lookup_type("struct tcb", block) if block else gdb.lookup_type("struct tcb")
         except gdb.error:
             print("vigil: the runtime was built without debug information: no frames beyond it")
+        try:
+            self.gate = int(gdb.parse_and_eval("(unsigned long)&syscall_gate"))
+        except gdb.error:
+            pass
         for breakpoint in gdb.breakpoints():
             prefer_application(breakpoint)
         catch_faults()
@@ -294,6 +298,8 @@ class Border(gdb.unwinder.Unwinder):
                 return None
             if not enclave.in_elrange(pc):
                 caller = self.from_host(thread) if pending.level() == 0 else None
+            elif pc == enclave.gate and thread.armed():
+                return self.gate_frame(pending, pc, sp)
             elif enclave.in_runtime(pc) and self.is_assembly(pc):
                 place, caller = self.from_runtime(thread, sp)
             else:
@@ -309,6 +315,15 @@ class Border(gdb.unwinder.Unwinder):
         info = pending.create_unwind_info(FrameId(gdb.Value(sp).cast(wide), gdb.Value(pc).cast(wide)))
         info.add_saved_register("rip", enclave.signal_return.cast(wide))
         info.add_saved_register("rsp", gdb.Value(context).cast(wide))
+        return info
+
+    @staticmethod
+    def gate_frame(pending, pc, sp):
+        """In front of the gate's first instruction the registers are still the program's; RCX is where it comes back to."""
+        wide = gdb.selected_inferior().architecture().integer_type(64)
+        info = pending.create_unwind_info(FrameId(gdb.Value(sp).cast(wide), gdb.Value(pc).cast(wide)))
+        for name in REGISTERS:
+            info.add_saved_register(name, pending.read_register("rcx" if name == "rip" else name))
         return info
 
     @staticmethod
@@ -436,6 +451,8 @@ def hold_interrupts(on):
 # ---- start ----------------------------------------------------------------------------------------------------------
 def set_up():
     # In enclave mode an instruction works only where it is, and while FS is the enclave's libthread_db sees nonsense.
+    # `step` at a system call through the gate stays in the program.
+    quiet("skip -gfile */enclave/*.S")
     for setting in ("displaced-stepping off", "auto-solib-add off", "breakpoint pending on",
                     "libthread-db-search-path /nonexistent"):
         quiet("set " + setting)
