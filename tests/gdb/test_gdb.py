@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GDB inside an enclave with AEX-Notify on, driven in batch mode. Where gdb does the same to the native program, the two
-transcripts must agree."""
+"""GDB inside an enclave with AEX-Notify on, driven in batch mode. Where gdb does the same to the native program, the
+two transcripts must agree."""
 import os
 import pathlib
 import re
@@ -97,8 +97,8 @@ def test_output_and_exit_status():
     printed = [l for l in out.splitlines() if l in alone.stdout.splitlines()]
     assert printed == alone.stdout.splitlines(), out
     assert "exited with code 027]" in out, out
-    status = run([VIGIL, "gdb", "--batch", "--gdb-arg", "-nx", "--gdb-arg", "--return-child-result", "--ex", "run", "--",
-                  TARGET])
+    status = run([VIGIL, "gdb", "--batch", "--gdb-arg", "-nx", "--gdb-arg", "--return-child-result", "--ex", "run",
+                  "--", TARGET])
     assert status.returncode == 23
 
 
@@ -161,8 +161,8 @@ def test_step(interrupts, hz):
 @pytest.mark.parametrize("interrupts", ["hold", "deliver"])
 @pytest.mark.parametrize("hz", [250, 1000])
 def test_stepi(interrupts, hz):
-    """Every instruction of a function that makes system calls, and of its callers behind it. Over `syscall` gdb steps two
-    instructions: the second time it sees the address behind is when the runtime is done."""
+    """Every instruction of a function that makes system calls, and of its callers behind it. Over `syscall` gdb steps
+    two instructions: the second time it sees the address behind is when the runtime is done."""
     commands = ("break raw_system_calls", "run", "vigil status", "source %s" % STEPPER, "python steps(120)",
                 "vigil status", "delete", "continue")
     want = native(*[c for c in commands if "vigil" not in c])

@@ -4,18 +4,19 @@
  *
  * Writing to enclave code. The software SGX maps an enclave's memory from a file, shared and with the enclave's own
  * permissions; the kernel lets a debugger write to read-only memory only if it is private. On SGX hardware the driver
- * executes EDBGWR. Here a write that the kernel refuses goes to another mapping of the same memory: the processor's own.
+ * executes EDBGWR. Here a write that the kernel refuses goes to another mapping of the same memory: the processor's.
  *
  * Interrupts while an instruction is stepped. The timer of the tick goes on while the program is stopped, so that each
  * step over a breakpoint would begin with an interrupt, and at high rates never end. The tick is blocked while an
  * instruction is stepped and comes as soon as the program continues.
  *
- * Stepping `syscall` in an enclave. It becomes a SIGSYS, but the kernel then also reports the step, and that SIGTRAP waits
- * until the trap driver's handler is over, where nobody expects it. The thread stops by itself here: it is continued.
+ * Stepping `syscall` in an enclave. It becomes a SIGSYS, but the kernel then also reports the step, and that SIGTRAP
+ * waits until the trap driver's handler is over, where nobody expects it. The thread stops by itself here: it is
+ * continued.
  *
- * Stepping PUSHF. It stores RFLAGS.TF, which is the debugger's; POPF and the enclave's resume would bring it back later.
+ * Stepping PUSHF. It stores RFLAGS.TF, which is the debugger's; POPF and the enclave's resume would bring it back.
  *
- * Threads that end while gdb looks at them: see await_end(). */
+ * Threads that end while gdb looks at them: see read_of_the_gone(). */
 #include <ctype.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,6 +30,7 @@
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <sys/user.h>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@
 #endif
 
 #define FLAG_TF 0x100
+#define PF_EXITING 4 /* the kernel's, in /proc/TID/stat */
 #define SYSCALL_BYTES 0x050f
 
 #define EXPORT __attribute__((visibility("default")))
@@ -45,7 +48,7 @@
 typedef long ptrace_fn(int request, ...);
 typedef ssize_t pwrite_fn(int fd, const void *buf, size_t n, off64_t offset);
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
 struct mapping { uint64_t start, end, offset, inode; unsigned major, minor; char perms[5]; };
 
 static bool next_mapping(FILE *maps, struct mapping *m)
@@ -128,7 +131,7 @@ EXPORT ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t offset)
     return written;
 }
 
-/* ---- stepping ------------------------------------------------------------------------------------------------------ */
+/* ---- stepping --------------------------------------------------------------------------------------------------- */
 static int held_signal; /* 0: nothing is held back */
 
 /* Threads that are being stepped. */
@@ -257,25 +260,57 @@ static long step(pid_t tid, void *address)
     return real_ptrace()(request, tid, address, NULL);
 }
 
-/* In vigil every system call is an event for gdb, so that it often looks at a thread that has just been killed by another
- * thread's exit. gdb takes that well if /proc no longer says that the thread is stopped. */
-static void await_end(pid_t tid)
+/* Is the thread at its end? One that is killed while it is stopped takes a moment to know. */
+static bool ends(pid_t tid)
 {
-    char name[40], text[256];
+    char name[40], text[512], state = 0;
+    unsigned flags = 0;
 
     snprintf(name, sizeof(name), "/proc/%d/stat", tid);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 50; i++) {
         FILE *f = fopen(name, "re");
         size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
         if (f)
             fclose(f);
         text[n] = 0;
-        char *state = strrchr(text, ')');
-        if (!state || (state[1] && state[2] != 't'))
-            break;
+        const char *rest = strrchr(text, ')');
+        if (!rest || sscanf(rest, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) != 2 || state == 'Z' || state == 'X' ||
+            (flags & PF_EXITING))
+            return true;
         usleep(1000);
     }
-    errno = ESRCH;
+    return false;
+}
+
+/* In vigil every system call is an event for gdb, so it often looks at a thread that another thread's exit has just
+ * killed. gdb bears that when it resumes a thread; when it reads, the user's command would end with an error. What is
+ * read of a thread that is gone is zero here, and gdb finds out when it resumes it. */
+static bool read_of_the_gone(int request, pid_t tid, void *data)
+{
+    struct iovec *vector = data;
+
+    if (!ends(tid)) {
+        errno = ESRCH;
+        return false;
+    }
+    switch (request) {
+    case PTRACE_PEEKUSER:
+        break;
+    case PTRACE_GETREGS:
+        memset(data, 0, sizeof(struct user_regs_struct));
+        break;
+    case PTRACE_GETFPREGS:
+        memset(data, 0, sizeof(struct user_fpregs_struct));
+        break;
+    case PTRACE_GETREGSET:
+        memset(vector->iov_base, 0, vector->iov_len);
+        break;
+    default:
+        errno = ESRCH;
+        return false;
+    }
+    errno = 0;
+    return true;
 }
 
 /* A thread's own mask is put back before it goes on in any way, and so before a signal is delivered to it. */
@@ -301,8 +336,8 @@ EXPORT long ptrace(enum __ptrace_request request, ...)
         break;
     }
     long result = real_ptrace()((int)request, tid, address, data);
-    if (result == -1 && errno == ESRCH && request != PTRACE_ATTACH && request != PTRACE_SEIZE)
-        await_end(tid);
+    if (result == -1 && errno == ESRCH && read_of_the_gone((int)request, tid, data))
+        return 0;
     if (request == PTRACE_GETEVENTMSG && !result)
         forget((pid_t)*(unsigned long *)data);
     return result;

@@ -37,13 +37,29 @@ def words(address, count):
 
 
 def c_string(address):
-    return gdb.selected_inferior().read_memory(address, 4096).tobytes().split(b"\0")[0].decode(errors="surrogateescape") \
-        if address else ""
+    text = b""
+    while b"\0" not in text:
+        text += memory(address + len(text), 64 - (address + len(text)) % 64)  # never over the end of a page
+    return text.split(b"\0")[0].decode(errors="surrogateescape")
 
 
 def elf_entry(path):
     with open(path, "rb") as f:
         return struct.unpack_from("<Q", f.read(64), 24)[0]
+
+
+def elf_code(path, address, size):
+    """Up to size bytes of an ELF file at an address of its own."""
+    with open(path, "rb") as f:
+        header = f.read(64)
+        offset, = struct.unpack_from("<Q", header, 32)
+        entries = struct.unpack_from("<H", header, 56)[0]
+        f.seek(offset)
+        for kind, _, at, start, _, length, _, _ in struct.iter_unpack("<IIQQQQQQ", f.read(56 * entries)):
+            if kind == 1 and start <= address < start + length:
+                f.seek(at + address - start)
+                return f.read(min(size, start + length - address))
+    return b""
 
 
 class Thread:
@@ -115,7 +131,7 @@ class Enclave:
             raise gdb.GdbError("this vigil.py is for another version of vigil (%d, not %d)" % (VERSION, values[0]))
         self.__dict__.update(zip(self.FIELDS, values))
         if not self.attributes & SGX_ATTR_DEBUG:
-            print("vigil: this is not a debug enclave, its inside cannot be debugged: set sgx.debug = true in the manifest")
+            print("vigil: this is not a debug enclave, its inside cannot be debugged: set sgx.debug = true")
             return
         self.signal_return = gdb.parse_and_eval("(unsigned long)&'host.sigaction_return'")
         self.alive = True
@@ -139,10 +155,13 @@ class Enclave:
     def load_runtime(self):
         path = os.environ.get("VIGIL_GDB_RUNTIME", "")
         try:
-            self.runtime_start = bias = self.entry - elf_entry(path)
+            code = elf_code(path, elf_entry(path), 4096)
+            if memory(self.entry, len(code)) != code:
+                raise OSError("%s is not what this image was made of" % path)
         except OSError as error:
             print("vigil: no symbols of the runtime: %s" % error)
             return
+        self.runtime_start = bias = self.entry - elf_entry(path)
         self.load(path, bias)
         objfile = gdb.lookup_objfile(os.path.basename(path))
         symbol = objfile.lookup_global_symbol("outside_enclave")  # any function whose file knows struct tcb
@@ -161,10 +180,11 @@ class Enclave:
 
     def forget(self):
         """The process is gone. Its symbols go too: breakpoints are pending again until the program is loaded anew."""
-        for objfile in [o for o in gdb.objfiles() if o.is_valid()]:
-            if any(objfile.filename == os.path.realpath(path) or objfile.filename == path for path, _ in self.loaded):
-                objfile_address = next((b for p, b in self.loaded if os.path.realpath(p) == os.path.realpath(objfile.filename)), 0)
-                remove_objfile(objfile, objfile_address)
+        for path, bias in self.loaded:
+            try:
+                quiet("remove-symbol-file -a %#x" % (bias + elf_entry(path)))
+            except (gdb.error, OSError):
+                pass
         self.__init__()
         preloaded("vigil_gdb_enclave", ctypes.c_uint64(0), ctypes.c_uint64(0))
 
@@ -192,14 +212,6 @@ class Enclave:
 
 
 enclave = Enclave()
-
-
-def remove_objfile(objfile, bias):
-    """remove-symbol-file wants an address inside."""
-    try:
-        quiet("remove-symbol-file -a %#x" % (bias + elf_entry(objfile.filename)))
-    except (gdb.error, OSError):
-        pass
 
 
 # ---- breakpoints ----------------------------------------------------------------------------------------------------
@@ -250,8 +262,8 @@ class InApplication(gdb.Function):
 
 
 def catch_faults():
-    """A SIGSEGV stops if the application raised it. Made late, so that the first breakpoint of the user is number 1, and
-    once: it may be deleted."""
+    """A SIGSEGV stops if the application raised it. Made late, so that the first breakpoint of the user is number 1,
+    and once: it may be deleted."""
     if not catch_faults.done:
         quiet("catch signal SIGSEGV")
         quiet("condition $bpnum $_vigil_in_application()")
@@ -272,9 +284,9 @@ class FrameId:
 
 
 class Border(gdb.unwinder.Unwinder):
-    """Frames at the borders. From the host's innermost frame into the enclave: into the function that made the OCALL, or
-    to where an AEX interrupted the thread. From the runtime's assembly to the application: by SSA[0] in stage 1, else by
-    the checkpoint, which is the application's register file while the runtime runs.
+    """Frames at the borders. From the host's innermost frame into the enclave: into the function that made the OCALL,
+    or to where an AEX interrupted the thread. From the runtime's assembly to the application: by SSA[0] in stage 1,
+    else by the checkpoint, which is the application's register file while the runtime runs.
 
     gdb wants stacks to grow in one direction except where a signal frame is between. So there is one: the caller of a
     border frame is the trap driver's return from a signal, with a context that is written for it."""
@@ -319,7 +331,7 @@ class Border(gdb.unwinder.Unwinder):
 
     @staticmethod
     def gate_frame(pending, pc, sp):
-        """In front of the gate's first instruction the registers are still the program's; RCX is where it comes back to."""
+        """In front of the gate's first instruction the registers are still the program's; RCX says where it returns."""
         wide = gdb.selected_inferior().architecture().integer_type(64)
         info = pending.create_unwind_info(FrameId(gdb.Value(sp).cast(wide), gdb.Value(pc).cast(wide)))
         for name in REGISTERS:
