@@ -209,12 +209,6 @@ long ocall_syscall_intr(long nr, long a0, long a1, long a2, long a3, long a4, lo
     return result;
 }
 
-void debugger_loaded(int host_fd, uint64_t bias)
-{
-    (void)host_fd;
-    (void)bias;
-}
-
 int ocall_protect(uint64_t address, uint64_t length, int prot)
 {
     if ((address | length) & (VIGIL_PAGE - 1) || !length || !in_app(address, length))
@@ -506,4 +500,12 @@ int random_bytes(void *buf, size_t n)
 uint64_t syscall_gate_address(void)
 {
     return 0;
+}
+
+/* ---- debugger ---- */
+
+void debugger_loaded(int host_fd, uint64_t bias)
+{
+    (void)host_fd;
+    (void)bias;
 }
