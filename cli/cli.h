@@ -12,6 +12,7 @@
 int command_run(int argc, char **argv);
 int command_sign(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_gdb(int argc, char **argv);
 
 /* Prints "vigil: ..." on stderr and returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -21,6 +22,8 @@ int complain_option(int c, int argc, char **argv);
 int finish_output(void);
 
 /* runtime.c: the runtime ELF, from VIGIL_RUNTIME or beside the executable. */
+/* Its path; false if there is none. */
+bool find_runtime(char *path, size_t size);
 int load_runtime(void **data, size_t *size, struct image_error *error);
 /* Builds and signs in memory with the key (NULL: development key). */
 int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error);

@@ -14,6 +14,7 @@ static const char usage[] =
     "\n"
     "  vigil run [options] -- PROGRAM [ARGS...]   run a program, no manifest needed\n"
     "  vigil run [options] MANIFEST [ARGS...]     run what a manifest (or a signed image) describes\n"
+    "  vigil gdb [options] -- PROGRAM [ARGS...]   debug a program inside its enclave\n"
     "  vigil sign MANIFEST                        make a signed image\n"
     "  vigil info [MANIFEST|IMAGE]                which SGX is there, and which one will be used\n"
     "\n"
@@ -26,7 +27,7 @@ static const char usage[] =
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"run", command_run}, {"sign", command_sign}, {"info", command_info}};
+} commands[] = {{"run", command_run}, {"sign", command_sign}, {"info", command_info}, {"gdb", command_gdb}};
 
 int complain(int code, const char *format, ...)
 {
@@ -83,5 +84,5 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    return complain(EXIT_USAGE, "%s is not a command; there are run, sign and info (see `vigil --help`)", name);
+    return complain(EXIT_USAGE, "%s is not a command; there are run, gdb, sign and info (see `vigil --help`)", name);
 }

@@ -37,6 +37,16 @@ static FILE *open_runtime(char *path, size_t size)
     return NULL;
 }
 
+bool find_runtime(char *path, size_t size)
+{
+    FILE *f = open_runtime(path, size);
+    bool found = f;
+
+    if (found)
+        fclose(f);
+    return found;
+}
+
 int load_runtime(void **data, size_t *size, struct image_error *error)
 {
     char path[8192];

@@ -65,6 +65,8 @@ long ocall_syscall_intr(long nr, long a0, long a1, long a2, long a3, long a4, lo
 int ocall_protect(uint64_t address, uint64_t length, int prot); /* page-table permission: advisory, host may ignore */
 int ocall_watch(int sig, int how);                    /* 0 default, 1 forward to the mailbox, 2 ignore */
 _Noreturn void ocall_exit(int wait_status);           /* the process: low 7 bits = killing signal, else code << 8 */
+/* Tells a debugger that an ELF file was loaded; nothing unless the enclave is a debug enclave. */
+void debugger_loaded(int host_fd, uint64_t bias);
 _Noreturn void runtime_fail(const char *why);         /* a broken invariant or an attack: stop, with this line */
 
 /* This thread's bounce memory: untrusted, at least 1 MiB. bounce_reset at the start of every system call (the

@@ -64,6 +64,7 @@ int host_thread_start(uint32_t slot);
 /* ocall.c */
 uint64_t host_ocall(struct host_thread *thread, const struct host_exit *exit, int *thread_ends);
 _Noreturn void host_process_exit(int wait_status);
+_Noreturn void host_die_of_signal(int sig);
 extern int host_log_fd;
 extern bool host_stats;
 

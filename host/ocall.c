@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The OCALL service: what the enclave asks of the host. */
-#include "host/internal.h"
+#include "host/debugger.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,6 +12,19 @@
 int host_log_fd = STDERR_FILENO;
 bool host_stats;
 
+/* By its own name, so that a debugger can stop here: the default action of a signal it passes without a word. */
+__attribute__((noinline)) _Noreturn void host_die_of_signal(int sig)
+{
+    sigset_t set;
+
+    signal(sig, SIG_DFL);
+    sigemptyset(&set);
+    sigaddset(&set, sig);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    raise(sig);
+    _exit(128 + sig);
+}
+
 /* wait_status as waitpid() gives it: low 7 bits a signal, else the exit code in bits 8..15. */
 _Noreturn void host_process_exit(int wait_status)
 {
@@ -19,15 +32,8 @@ _Noreturn void host_process_exit(int wait_status)
 
     if (host_stats)
         backend->print_stats(host_log_fd);
-    if (sig) {
-        sigset_t set;
-        signal(sig, SIG_DFL);
-        sigemptyset(&set);
-        sigaddset(&set, sig);
-        pthread_sigmask(SIG_UNBLOCK, &set, NULL);
-        raise(sig);
-        _exit(128 + sig);
-    }
+    if (sig)
+        host_die_of_signal(sig);
     _exit((wait_status >> 8) & 0xff);
 }
 
@@ -84,6 +90,9 @@ uint64_t host_ocall(struct host_thread *thread, const struct host_exit *exit, in
         return (uint64_t)(int64_t)host_watch((int)a[0], (int)a[1]);
     case VIGIL_OCALL_LOG:
         write_all(host_log_fd, (const char *)a[0], a[1]);
+        return 0;
+    case VIGIL_OCALL_LOADED:
+        debugger_object((int)a[0], a[1]);
         return 0;
     case VIGIL_OCALL_EXIT:
         host_process_exit((int)a[0]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Loads an image into the chosen SGX and runs its threads. */
-#include "host/internal.h"
+#include "host/debugger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -210,6 +210,7 @@ int host_run(const struct image *image, const struct host_options *options, stru
         return -1;
     if (backend->thread_init(0) || host_signals_init())
         return fail(error, "cannot install signal handlers: %s", strerror(errno));
+    debugger_enclave(image, &secs);
     host_stats = options->stats || (image->config->flags & VIGIL_FLAG_STATS);
     make_boot(&boot, options);
     threads[0].shared.boot = (uint64_t)&boot;

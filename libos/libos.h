@@ -67,6 +67,8 @@ struct file;
 /* Opens by path inside the enclave with the manifest's policy. NULL and *error = -errno. */
 struct file *file_open(const char *path, int flags, int mode, int *error);
 long file_pread(struct file *file, void *buf, size_t n, uint64_t offset); /* buf in runtime or application memory */
+/* The host's descriptor of it, -1 if it has none. */
+int file_host_fd(const struct file *file);
 void file_put(struct file *file);
 const char *fs_cwd(void);
 

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define INT3 0xcc
+
 unsigned sgx_trap_code(const struct softsgx_enclave *enclave, uint64_t address, uint8_t *out, unsigned n)
 {
     uint64_t offset = address - sgx_enclave_base(enclave), size = sgx_enclave_size(enclave);
@@ -17,13 +19,18 @@ unsigned sgx_trap_code(const struct softsgx_enclave *enclave, uint64_t address, 
     return n;
 }
 
+/* A debugger may put a breakpoint on an ENCLU after it has been executed and before we look: gdb does, when the signal of
+ * an instruction it steps arrives. What has raised a fault was no INT3. */
+static bool is_enclu(const volatile uint8_t *p)
+{
+    return (p[0] == 0x0f || p[0] == INT3) && p[1] == 0x01 && p[2] == 0xd7;
+}
+
 /* Host code is read byte by byte: the processor has decoded it up to where it cannot be an ENCLU any more, so nothing
  * is touched that may not be there. */
 static bool host_is_enclu(uint64_t rip)
 {
-    const volatile uint8_t *p = (const volatile uint8_t *)rip;
-
-    return rip < TRAP_USER_END && p[0] == 0x0f && p[1] == 0x01 && p[2] == 0xd7;
+    return rip < TRAP_USER_END && is_enclu((const volatile uint8_t *)rip);
 }
 
 bool sgx_trap_is_enclu(const struct softsgx_enclave *enclave, uint64_t rip)
@@ -32,7 +39,7 @@ bool sgx_trap_is_enclu(const struct softsgx_enclave *enclave, uint64_t rip)
 
     if (!enclave)
         return host_is_enclu(rip);
-    return sgx_trap_code(enclave, rip, code, 3) == 3 && code[0] == 0x0f && code[1] == 0x01 && code[2] == 0xd7;
+    return sgx_trap_code(enclave, rip, code, 3) == 3 && is_enclu(code);
 }
 
 static unsigned skip_prefixes(const uint8_t *code, unsigned n)

@@ -21,6 +21,7 @@
 #define VIGIL_OCALL_SYSCALL_INTR 7  /* like SYSCALL, but -EINTR at once when the mailbox is not empty */
 #define VIGIL_OCALL_WATCH 8         /* signal, how: host's disposition (0 default, 1 forward to the mailbox, 2 ignore) */
 #define VIGIL_OCALL_FAIL 9          /* reason code: the runtime stops itself (never returns) */
+#define VIGIL_OCALL_LOADED 16       /* host fd, bias: an ELF file was loaded; from debug enclaves only, for debuggers */
 
 #define VIGIL_EXIT_STAGE1 0x100     /* not an OCALL: stage 1 is done, ERESUME */
 

@@ -73,6 +73,11 @@ uint32_t file_type(struct file *file)
     return file->type;
 }
 
+int file_host_fd(const struct file *file)
+{
+    return file->host_fd;
+}
+
 long file_stat(struct file *file, struct stat *stat)
 {
     long status = file->ops->stat(file, stat);

@@ -117,6 +117,7 @@ void load_program(const char *path, struct program *program)
         !elf_place(&image, boot_info()->app_start, boot_info()->app_end, &bias, cause) ||
         !load_image(file, &image, bias, cause))
         start_fail(126, path, cause);
+    debugger_loaded(file_host_fd(file), bias);
     file_put(file);
     mm_set_brk(image.high + bias);
     program->entry = image.entry + bias;

@@ -505,3 +505,11 @@ uint64_t syscall_gate_address(void)
 {
     return 0;
 }
+
+/* ---- debugger ---- */
+
+void debugger_loaded(int host_fd, uint64_t bias)
+{
+    (void)host_fd;
+    (void)bias;
+}
