@@ -64,6 +64,8 @@ struct tcb {
         struct sgx_exinfo exinfo;
     } event;
     uint64_t notifications, coalesced, delivered, runtime_fixups;
+    uint64_t exceptions;           /* notifications with a valid EXITINFO */
+    uint64_t upcall_wanted;        /* 0 or 1: the program wants to hear of every notification */
 };
 
 static inline struct tcb *tcb_current(void)

@@ -80,6 +80,7 @@ enum stage1_action stage1(uint32_t untrusted_claim)
     roll_back(t, gpr, inside);
     t->notifications++;
     t->coalesced += inside;
+    t->exceptions += gpr->exitinfo >> 31;
     t->stub_due = 1;
 
     bool valid = gpr->exitinfo & SGX_EXITINFO_VALID;
@@ -91,6 +92,7 @@ enum stage1_action stage1(uint32_t untrusted_claim)
     bool claimed_fault = untrusted_claim == LINUX_SIGSEGV || untrusted_claim == LINUX_SIGBUS;
     bool blind_fault = !valid && claimed_fault && !exinfo_on();
     bool deliver = valid || blind_fault || __atomic_load_n(&t->shared->pending, __ATOMIC_RELAXED);
+    deliver |= t->upcall_wanted; /* whether `inside` or not */
 
     if (!deliver)
         return aex_notify_on() ? STAGE1_RESUME : STAGE1_EEXIT;
