@@ -487,6 +487,19 @@ static void *in_thread(void *arg)
     return NULL;
 }
 
+/* With a small stack: its memory is cleared at the end, and `--aex threads:` steps through that. */
+static pthread_t make_thread(void *(*function)(void *), void *arg)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, 64 << 10);
+    REQUIRE(pthread_create(&thread, &attributes, function, arg) == 0);
+    pthread_attr_destroy(&attributes);
+    return thread;
+}
+
 static void many_threads(void)
 {
     pthread_t threads[6];
@@ -495,7 +508,7 @@ static void many_threads(void)
     start(count, NULL);
     for (uintptr_t round = 0; round < 3; round++) {
         for (uintptr_t i = 0; i < 6; i++)
-            REQUIRE(pthread_create(&threads[i], NULL, in_thread, (void *)(i + round)) == 0);
+            threads[i] = make_thread(in_thread, (void *)(i + round));
         for (int i = 0; i < 6; i++)
             pthread_join(threads[i], NULL);
     }
@@ -532,7 +545,6 @@ int main(int argc, char **argv)
     struct vigil_aex_counters c = { .size = sizeof(c) };
     bool in_second = false;
     int result = 1, at = 1;
-    pthread_t second;
 
     if (argc > at + 1 && !strcmp(argv[at], "--patience")) {
         patience_ns = atol(argv[at + 1]) * 1000000;
@@ -548,8 +560,7 @@ int main(int argc, char **argv)
     if (told < 0)
         CHECK_EQ(errno, ENOSYS);
     if (in_second) {
-        REQUIRE(pthread_create(&second, NULL, run, &result) == 0);
-        pthread_join(second, NULL);
+        pthread_join(make_thread(run, &result), NULL);
     } else {
         run(&result);
     }
