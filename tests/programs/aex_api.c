@@ -106,6 +106,12 @@ static struct vigil_aex_counters counters(void)
 }
 
 /* ---- sections ---------------------------------------------------------------------------------------------------- */
+static void idle(const struct vigil_aex_info *info, void *arg)
+{
+    (void)info;
+    (void)arg;
+}
+
 static void answers(void)
 {
     struct vigil_aex_counters c = { .size = 4 };
@@ -115,17 +121,17 @@ static void answers(void)
     CHECK_ERRNO(vigil_aex_counters(NULL), told < 0 ? ENOSYS : EFAULT);
     CHECK_ERRNO(vigil_aex_register(NULL, NULL), told < 0 ? ENOSYS : EINVAL);
     CHECK_ERRNO(vigil_aex_register((vigil_aex_handler)(uintptr_t)-4096, NULL), told < 0 ? ENOSYS : EINVAL);
-    CHECK_ERRNO(vigil_aex_unregister(count, NULL), told < 0 ? ENOSYS : ENOENT);
+    CHECK_ERRNO(vigil_aex_unregister(idle, NULL), told < 0 ? ENOSYS : ENOENT);
     CHECK_ERRNO(vigil_aex_leave(), told < 0 ? ENOSYS : EINVAL);
     CHECK_ERRNO(vigil_aex_call_(99, 0, 0, 0), told < 0 ? ENOSYS : EINVAL);
     uint64_t here[VIGIL_AEX_HANDLERS_MAX + 1] = { 0 };
     for (int i = 0; i < VIGIL_AEX_HANDLERS_MAX; i++)
-        start(count, &here[i]);
+        start(idle, &here[i]);
     CHECK_EQ(counters().handlers, TOLD ? VIGIL_AEX_HANDLERS_MAX : 0);
-    CHECK_ERRNO(vigil_aex_register(count, &here[0]), told < 0 ? ENOSYS : TOLD ? EEXIST : EOPNOTSUPP);
-    CHECK_ERRNO(vigil_aex_register(count, &here[VIGIL_AEX_HANDLERS_MAX]), told < 0 ? ENOSYS : TOLD ? ENOSPC : EOPNOTSUPP);
+    CHECK_ERRNO(vigil_aex_register(idle, &here[0]), told < 0 ? ENOSYS : TOLD ? EEXIST : EOPNOTSUPP);
+    CHECK_ERRNO(vigil_aex_register(idle, &here[VIGIL_AEX_HANDLERS_MAX]), told < 0 ? ENOSYS : TOLD ? ENOSPC : EOPNOTSUPP);
     for (int i = VIGIL_AEX_HANDLERS_MAX; i-- > 0;)
-        stop(count, &here[i]);
+        stop(idle, &here[i]);
     CHECK_EQ(counters().handlers, 0);
 }
 
