@@ -22,7 +22,7 @@ def test_everywhere(vigil, build, notify, hz):
     assert native.status == 0 and calls(native) == 0 and b"many threads: ok" in native.stdout
     result = vigil.run(PROGRAMS / build, notify=notify, hz=hz)
     assert_same(result, native)
-    assert (calls(result) > 20) == (notify == "on" and hz > 0)
+    assert (calls(result) > 0) == (notify == "on" and hz > 0)
 
 
 # The thread is interrupted every 700 instructions on average, so in the runtime's way back and inside handlers as well.
