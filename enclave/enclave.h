@@ -125,7 +125,7 @@ void xstate_save(void *area);                         /* XSAVE of the live state
 bool xstate_restore(const void *area);                /* false (state untouched) if the image is malformed */
 void xstate_init(void);                               /* live state := initial */
 
-/* ---- AEX-Notify, for programs that ask (libos/signal/aex.c) -------------------------------------------------------- */
+/* ---- AEX-Notify, for programs that ask (libos/signal/aex.c) ------------------------------------------------------ */
 /* Of one thread block since the enclave started, whichever threads lived in it. */
 struct aex_counts {
     uint64_t notifications;      /* AEXs in application mode */
@@ -136,11 +136,11 @@ struct aex_counts {
     uint64_t stub_runs;
 };
 void aex_counters(struct aex_counts *thread, struct aex_counts *process); /* either may be NULL */
-/* From now on every notification of this thread goes to stage 2, and so to libos_return(), whether it hit the application
- * or the restartable resume. */
+/* From now on every notification of this thread goes to stage 2, and so to libos_return(), whether it hit the
+ * application or the restartable resume. */
 void aex_upcall_want(bool wanted);
-/* The coming return to the application runs the mitigation although it follows a system call: it ends what began with an
- * AEX (rt_sigreturn). */
+/* The coming return to the application runs the mitigation although it follows a system call: it ends what began with
+ * an AEX (rt_sigreturn). */
 void aex_stub_want(void);
 
 /* ---- log ------------------------------------------------------------------------------------------------------- */

@@ -56,7 +56,8 @@ int main(void)
     printf("interrupted %" PRIu64 " times, %" PRIu64 " of them before the program went on; %" PRIu64 " calls\n",
            log.interruptions, log.coalesced, log.calls);
     printf("first at 0x%" PRIx64 ", last at 0x%" PRIx64 "\n", log.first_rip, log.last_rip);
-    printf("this thread: %" PRIu64 " notifications, %" PRIu64 " of them exceptions of its own; the mitigation ran %" PRIu64
-           " times\n", counters.thread.notifications, counters.thread.exceptions, counters.thread.stub_runs);
+    printf("this thread: %" PRIu64 " notifications, %" PRIu64 " of them exceptions of its own; "
+           "the mitigation ran %" PRIu64 " times\n",
+           counters.thread.notifications, counters.thread.exceptions, counters.thread.stub_runs);
     return 0;
 }

@@ -23,8 +23,8 @@ extern "C" {
 #endif
 
 /* ---- the system call behind it ----------------------------------------------------------------------------------- */
-/* A number that Linux does not use and will not: its calls are numbered from 0, and bit 30 (x32) is clear. Linux answers
- * ENOSYS. RDI = operation, RSI RDX R10 = arguments. Result as of any system call: -errno on error. */
+/* A number that Linux does not use and will not: its calls are numbered from 0, and bit 30 (x32) is clear. Linux
+ * answers ENOSYS. RDI = operation, RSI RDX R10 = arguments. Result as of any system call: -errno on error. */
 #define VIGIL_SYSCALL_AEX 0x00ae0001
 #define VIGIL_AEX_OP_ARMED      0 /* -> 0 or 1 */
 #define VIGIL_AEX_OP_COUNTERS   1 /* struct vigil_aex_counters * */
@@ -46,7 +46,7 @@ struct vigil_aex_counts {
 };
 
 struct vigil_aex_counters {
-    uint32_t size;        /* in: sizeof(struct vigil_aex_counters). Out: how much of it the enclave knew and filled in */
+    uint32_t size;        /* in: sizeof(struct vigil_aex_counters). Out: how much of it the enclave filled in */
     uint32_t handlers;    /* registered by this thread */
     struct vigil_aex_counts thread, process;  /* of this thread; of all threads, those that have ended included */
     uint64_t calls;       /* of this thread's handlers: batches, however many handlers there are */

@@ -61,7 +61,7 @@ static const struct aex_entry *next_entry(const struct aex_state *a, uint64_t id
     return NULL;
 }
 
-/* ---- calling ------------------------------------------------------------------------------------------------------ */
+/* ---- calling ----------------------------------------------------------------------------------------------------- */
 /* The frame is at regs->rsp. What handlers see is written for each of them anew: it is theirs to scribble on. */
 static void enter_handler(struct checkpoint *regs, struct aex_state *a, const struct aex_entry *entry)
 {
@@ -152,7 +152,7 @@ void aex_frame_pushed(struct signal_state *s, uint64_t sp)
         s->aex.active = false;
 }
 
-/* ---- the system call ---------------------------------------------------------------------------------------------- */
+/* ---- the system call --------------------------------------------------------------------------------------------- */
 static long find(const struct aex_state *a, uint64_t handler, uint64_t arg)
 {
     for (uint32_t i = 0; i < a->count; i++)

@@ -129,7 +129,8 @@ static void answers(void)
         start(idle, &here[i]);
     CHECK_EQ(counters().handlers, TOLD ? VIGIL_AEX_HANDLERS_MAX : 0);
     CHECK_ERRNO(vigil_aex_register(idle, &here[0]), told < 0 ? ENOSYS : TOLD ? EEXIST : EOPNOTSUPP);
-    CHECK_ERRNO(vigil_aex_register(idle, &here[VIGIL_AEX_HANDLERS_MAX]), told < 0 ? ENOSYS : TOLD ? ENOSPC : EOPNOTSUPP);
+    CHECK_ERRNO(vigil_aex_register(idle, &here[VIGIL_AEX_HANDLERS_MAX]),
+                told < 0 ? ENOSYS : TOLD ? ENOSPC : EOPNOTSUPP);
     for (int i = VIGIL_AEX_HANDLERS_MAX; i-- > 0;)
         stop(idle, &here[i]);
     CHECK_EQ(counters().handlers, 0);

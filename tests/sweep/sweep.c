@@ -10,6 +10,9 @@
  *
  * Iterations of one REP instruction count as one boundary, taken at the first, second and last of them.
  *
+ * The path `handler` is interrupted twice: in front of its first instruction each time, which calls the program's handler,
+ * and in front of instruction k of everything that follows from it.
+ *
  * usage: sweep [--legacy] [--signal] [--stride N] [--runtime FILE] TARGET PATH */
 #include "tests/sweep/driver.h"
 #include "vigil/layout.h"
@@ -40,7 +43,7 @@ struct result {
 static struct result *result;
 
 static struct {
-    bool legacy, with_signal;
+    bool legacy, with_signal, twice;
     uint64_t stride;
     const char *runtime, *target, *path;
 } opt = {.stride = 1};
@@ -106,11 +109,11 @@ static enum softsgx_action step(void *arg, const struct softsgx_boundary *b)
     if (phase == DISCOVER) {
         check_invariant(b);
         discover(b->rip);
-        steps++;
-        return SOFTSGX_GO;
+        return steps++ == 0 && opt.twice ? SOFTSGX_AEX : SOFTSGX_GO;
     }
-    if (steps++ != chosen[next_chosen])
-        return SOFTSGX_GO;
+    if (steps != chosen[next_chosen])
+        return steps++ == 0 && opt.twice ? SOFTSGX_AEX : SOFTSGX_GO;
+    steps++;
     check_invariant(b);
     result->injected++;
     if (opt.with_signal)
@@ -217,6 +220,7 @@ int main(int argc, char **argv)
     }
     opt.target = realpath(argv[optind], NULL);
     opt.path = argv[optind + 1];
+    opt.twice = !strcmp(opt.path, "handler");
     result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     chosen = mmap(NULL, MAX_BOUNDARIES * sizeof(*chosen), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!opt.target || result == MAP_FAILED || chosen == MAP_FAILED) {

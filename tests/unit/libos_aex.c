@@ -202,7 +202,8 @@ static void leaves(void **state)
 static void frame_reused(void **state)
 {
     struct checkpoint before = *current_regs();
-    struct action action = {.handler = SIG_HANDLER, .flags = SIG_SA_SIGINFO | SIG_SA_RESTORER, .restorer = SIG_RESTORER};
+    struct action action = {
+        .handler = SIG_HANDLER, .flags = SIG_SA_SIGINFO | SIG_SA_RESTORER, .restorer = SIG_RESTORER};
     struct siginfo_image info;
 
     (void)state;
