@@ -108,8 +108,10 @@ extern "C" {
 #endif
 
 /* Where a handler returns to: rt_sigreturn, in the form by which debuggers and unwinders know a signal frame (so there
- * must be no unwind information for it, nor for the byte before it). */
-__asm__(".pushsection .text.vigil_aex_restorer, \"axG\", @progbits, vigil_aex_restorer, comdat\n"
+ * must be no unwind information for it, nor for the byte before it). Link-time optimisation puts those of several units
+ * into one file, hence the condition. */
+__asm__(".ifndef vigil_aex_restorer\n"
+        ".pushsection .text.vigil_aex_restorer, \"axG\", @progbits, vigil_aex_restorer, comdat\n"
         "    nop\n"
         ".weak vigil_aex_restorer\n"
         ".hidden vigil_aex_restorer\n"
@@ -118,7 +120,8 @@ __asm__(".pushsection .text.vigil_aex_restorer, \"axG\", @progbits, vigil_aex_re
         "    movq $15, %rax\n"
         "    syscall\n"
         ".size vigil_aex_restorer, . - vigil_aex_restorer\n"
-        ".popsection\n");
+        ".popsection\n"
+        ".endif\n");
 extern void vigil_aex_restorer(void) __attribute__((visibility("hidden")));
 
 static inline int vigil_aex_call_(long op, uintptr_t a, uintptr_t b, uintptr_t c)
