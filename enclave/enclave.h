@@ -127,6 +127,24 @@ void xstate_save(void *area);                         /* XSAVE of the live state
 bool xstate_restore(const void *area);                /* false (state untouched) if the image is malformed */
 void xstate_init(void);                               /* live state := initial */
 
+/* ---- AEX-Notify, for programs that ask (libos/signal/aex.c) ------------------------------------------------------ */
+/* Of one thread block since the enclave started, whichever threads lived in it. */
+struct aex_counts {
+    uint64_t notifications;      /* AEXs in application mode */
+    uint64_t exceptions;         /* among them: EXITINFO was valid */
+    uint64_t coalesced;          /* among them: in the restartable resume */
+    uint64_t near_zero;          /* among them: next to no progress since the one before */
+    uint64_t delivered;          /* among them: went to stage 2 */
+    uint64_t stub_runs;
+};
+void aex_counters(struct aex_counts *thread, struct aex_counts *process); /* either may be NULL */
+/* From now on every notification of this thread goes to stage 2, and so to libos_return(), whether it hit the
+ * application or the restartable resume. */
+void aex_upcall_want(bool wanted);
+/* The coming return to the application runs the mitigation although it follows a system call: it ends what began with
+ * an AEX (rt_sigreturn). */
+void aex_stub_want(void);
+
 /* ---- log ------------------------------------------------------------------------------------------------------- */
 /* One line to the log, prefixed "vigil: ". %s %d %u %x %lx %lu %ld %p %c %% and widths. */
 void log_line(enum vigil_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -96,6 +96,8 @@ struct tcb {
         struct sgx_exinfo exinfo;
     } event;
     uint64_t notifications, coalesced, delivered, runtime_fixups, probe_faults, unknown;
+    uint64_t exceptions;           /* notifications with a valid EXITINFO */
+    uint64_t upcall_wanted;        /* 0 or 1: the program wants to hear of every notification */
 
     /* notify/prepare.c: pages the program may not touch that way, one for each probe; valid in this
      * generation of the address space only (0: there are none). */

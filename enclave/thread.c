@@ -93,7 +93,7 @@ int thread_create(struct thread *thread, const struct checkpoint *regs, uint32_t
     t->ckpt = *regs;
     t->thread = thread;
     t->token = t->parked = t->leaving = 0;
-    t->stub_due = 0;
+    t->stub_due = t->upcall_wanted = 0;
     tcb_gpr0(t)->exitinfo = 0;
     xstate_save((char *)t + VIGIL_GS_XSAVE);
     *slot = t->slot;

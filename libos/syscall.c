@@ -4,9 +4,14 @@
  * through data. */
 #include "libos/libos.h"
 
+#define VIGIL_AEX_NO_FUNCTIONS
+#include "vigil/aex.h"
+
 #include "syscall_names.h"
 
 #include <asm/unistd_64.h>
+
+#define __NR_vigil_aex VIGIL_SYSCALL_AEX /* Vigil's own */
 
 #define SYSCALL(nr, name) \
     long sys_##name(SYSCALL_ARGS); \
@@ -17,7 +22,7 @@ static const char *syscall_name(uint64_t nr)
 {
     if (nr < sizeof(syscall_name_offset) / sizeof(syscall_name_offset[0]) && syscall_name_offset[nr])
         return syscall_name_text + syscall_name_offset[nr];
-    return "?";
+    return nr == VIGIL_SYSCALL_AEX ? "vigil_aex" : "?";
 }
 
 static long dispatch(uint64_t nr, SYSCALL_ARGS)

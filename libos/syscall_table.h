@@ -202,6 +202,7 @@ SYSCALL(200, tkill)
 SYSCALL(219, restart_syscall)
 SYSCALL(234, tgkill)
 SYSCALL(297, rt_tgsigqueueinfo)
+SYSCALL(VIGIL_SYSCALL_AEX, vigil_aex)
 
 /* ---- time/ ---- */
 SYSCALL(35, nanosleep)

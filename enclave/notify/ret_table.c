@@ -43,6 +43,15 @@ static uint64_t find(uint64_t page)
     return access & LINUX_PROT_EXEC && !(access & LINUX_PROT_WRITE) ? scan(page) : page | NONE;
 }
 
+/* Is it still there? A debugger may have put a breakpoint on it. */
+static inline bool is_ret(uint64_t address)
+{
+    uint32_t byte = 0;
+
+    __asm__ volatile("1: movzbl (%1), %0\n2:\n" EX_TABLE("1b", "2b") : "+r"(byte) : "r"(address) : "memory");
+    return byte == RET;
+}
+
 uint64_t ret_table_find(uint64_t page, uint64_t valid, uint64_t generation)
 {
     uint64_t slot = page / VIGIL_PAGE % ENTRIES;
@@ -50,7 +59,7 @@ uint64_t ret_table_find(uint64_t page, uint64_t valid, uint64_t generation)
     bool known = (where & ~NONE & ~(uint64_t)(VIGIL_PAGE - 1)) == page &&
                  __atomic_load_n(&table[slot].generation, __ATOMIC_ACQUIRE) == generation;
 
-    if (__builtin_expect(!known && valid, 0)) {
+    if (__builtin_expect((!known || (!(where >> 63) && !is_ret(where))) && valid, 0)) {
         where = find(page);
         /* Another thread may write the same slot: a pair that does not belong together is found out by the page. */
         __atomic_store_n(&table[slot].where, where, __ATOMIC_RELAXED);

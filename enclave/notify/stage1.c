@@ -84,6 +84,7 @@ enum stage1_action stage1(uint32_t untrusted_claim)
     uint32_t tripped = detect(t, gpr, inside, changed);
     t->notifications += notify_policy.counting & 1;
     t->coalesced += inside & notify_policy.counting;
+    t->exceptions += gpr->exitinfo >> 31 & notify_policy.counting;
     t->stub_due = notify_policy.stub_after_aex;
 
     bool valid = gpr->exitinfo & SGX_EXITINFO_VALID;
@@ -98,6 +99,7 @@ enum stage1_action stage1(uint32_t untrusted_claim)
     }
     bool blind_fault = !valid && claimed_fault && !exinfo_on();
     bool deliver = valid || blind_fault || probe || tripped || __atomic_load_n(&t->shared->pending, __ATOMIC_RELAXED);
+    deliver |= t->upcall_wanted; /* whether `inside` or not */
 
     if (!deliver && !aex_notify_on())
         return STAGE1_EEXIT;

@@ -22,6 +22,12 @@ void altstack_reset(struct signal_state *state)
     state->altstack = (struct stack_image){.flags = SS_DISABLE};
 }
 
+void altstack_handler_entered(struct signal_state *state)
+{
+    if ((uint32_t)state->altstack.flags & SS_AUTODISARM)
+        altstack_reset(state);
+}
+
 int altstack_set(struct signal_state *state, const struct stack_image *stack, uint64_t rsp)
 {
     uint32_t mode = (uint32_t)stack->flags & ~SS_AUTODISARM;

@@ -175,8 +175,8 @@ static void run_handler(struct checkpoint *regs, const struct siginfo_image *inf
     }
     s->restore_mask = false;
     signal_set_mask(s->mask | action->mask | (action->flags & SA_NODEFER ? 0 : SIG_BIT(info->signo)));
-    if ((uint32_t)s->altstack.flags & (1u << 31)) /* SS_AUTODISARM */
-        altstack_reset(s);
+    altstack_handler_entered(s);
+    aex_frame_pushed(s, regs->rsp);
 }
 
 /* The temporary mask ends. True: something may have become deliverable. */
@@ -213,6 +213,7 @@ void libos_return(struct checkpoint *regs, bool from_syscall)
         thread->syscall_nr = -1;
     else
         s->fault_count = 0;
+    aex_return(regs, s, from_syscall);
     signal_poll_host();
     /* A call that was not cut short has its mask back before anything is delivered. */
     if (from_syscall && !cut_short((long)regs->rax))

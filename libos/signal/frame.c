@@ -176,6 +176,9 @@ long sys_rt_sigreturn(SYSCALL_ARGS)
 
     thread->syscall_nr = -1;
     thread->signals->restart_nr = -1;
+    aex_stub_want();
+    if (aex_sigreturn(regs, thread->signals, sp))
+        return (long)regs->rax;
     if (copy_from_user(&uc, (void *)(sp + offsetof(struct sigframe_image, uc)), sizeof(uc))) {
         bad_frame(regs, sp);
         return (long)regs->rax;

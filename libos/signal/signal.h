@@ -12,6 +12,7 @@
 #define VIGIL_SIGNAL_H
 
 #include "libos/libos.h"
+#include "libos/signal/aex.h"
 
 #define SIG_BIT(sig) (1ull << ((sig) - 1))
 #define SIGNAL_MAX 64
@@ -56,6 +57,7 @@ struct signal_state {
     long restart_nr;            /* what restart_syscall makes again, -1: nothing */
     unsigned char *xarea;       /* 64-byte aligned, xsave_area_size() + 4 */
     void *xarea_memory;
+    struct aex_state aex;       /* aex.c */
 };
 
 extern lock_t signals_lock;
@@ -105,6 +107,7 @@ void signals_set_temporary_mask(uint64_t mask);
 /* ---- altstack.c -------------------------------------------------------------------------------------------------- */
 bool on_altstack(const struct signal_state *state, uint64_t rsp);
 void altstack_reset(struct signal_state *state);
+void altstack_handler_entered(struct signal_state *state); /* its frame has the stack as it was */
 int altstack_set(struct signal_state *state, const struct stack_image *stack, uint64_t rsp);
 
 /* ---- frame.c ----------------------------------------------------------------------------------------------------- */

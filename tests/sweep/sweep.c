@@ -10,6 +10,9 @@
  *
  * Iterations of one REP instruction count as one boundary, taken at the first, second and last of them.
  *
+ * The path `handler` is interrupted twice: in front of its first instruction each time, which calls the program's
+ * handler, and in front of instruction k of everything that follows from it.
+ *
  * usage: sweep [--legacy] [--signal] [--stride N] [--runtime FILE] TARGET PATH */
 #include "tests/sweep/driver.h"
 #include "vigil/layout.h"
@@ -32,6 +35,7 @@ struct result {
     uint64_t instructions;         /* of one pass, REP iterations included */
     uint64_t boundaries;           /* chosen */
     uint64_t injected;
+    uint64_t beyond;               /* the pass was over earlier than the one that was looked at first */
     uint64_t invariant_checks, invariant_failures, bad_rip, bad_armed, bad_cssa, bad_k;
     uint64_t in_runtime, in_resume, in_application, in_stage1;
     uint64_t signals, signals_lost;
@@ -40,7 +44,7 @@ struct result {
 static struct result *result;
 
 static struct {
-    bool legacy, with_signal;
+    bool legacy, with_signal, twice;
     uint64_t stride;
     const char *runtime, *target, *path;
 } opt = {.stride = 1};
@@ -106,11 +110,11 @@ static enum softsgx_action step(void *arg, const struct softsgx_boundary *b)
     if (phase == DISCOVER) {
         check_invariant(b);
         discover(b->rip);
-        steps++;
-        return SOFTSGX_GO;
+        return steps++ == 0 && opt.twice ? SOFTSGX_AEX : SOFTSGX_GO;
     }
-    if (steps++ != chosen[next_chosen])
-        return SOFTSGX_GO;
+    if (steps != chosen[next_chosen])
+        return steps++ == 0 && opt.twice ? SOFTSGX_AEX : SOFTSGX_GO;
+    steps++;
     check_invariant(b);
     result->injected++;
     if (opt.with_signal)
@@ -153,6 +157,10 @@ static void at_end(void *arg, const struct softsgx_boundary *b)
         next_chosen = 0;
     } else if (phase == INJECT) {
         check_signal();
+        /* What two AEXs lead to is not the same number of instructions each time. Not reaching the last few is fine. */
+        if (opt.twice && result->injected + result->beyond == next_chosen / opt.stride &&
+            chosen[next_chosen] >= result->instructions - result->instructions / 10)
+            result->beyond++;
         next_chosen += opt.stride;
         if (next_chosen >= chosen_count)
             phase = FINISH;
@@ -182,8 +190,8 @@ static int report(int status)
                result->signals);
         return 1;
     }
-    if (!result->finished || !result->boundaries || result->injected != result->boundaries) {
-        printf("FAILED: %lu boundaries were not reached\n", result->boundaries - result->injected);
+    if (!result->finished || !result->boundaries || result->injected + result->beyond != result->boundaries) {
+        printf("FAILED: %lu boundaries were not reached\n", result->boundaries - result->injected - result->beyond);
         return 1;
     }
     if (opt.with_signal)
@@ -217,6 +225,7 @@ int main(int argc, char **argv)
     }
     opt.target = realpath(argv[optind], NULL);
     opt.path = argv[optind + 1];
+    opt.twice = !strcmp(opt.path, "handler");
     result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     chosen = mmap(NULL, MAX_BOUNDARIES * sizeof(*chosen), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (!opt.target || result == MAP_FAILED || chosen == MAP_FAILED) {

@@ -4,7 +4,9 @@
  * time from the same registers (general, flags, vector), and checks that everything it can see afterwards is as it was
  * the first time, when nobody interrupted. The driver (sweep.c) answers at sweep_begin through RAX: 0 go on, 1 stop.
  *
- * usage: target PATH, PATH one of compute, syscall, ocall, bounce, fault, raise, gate */
+ * usage: target PATH, PATH one of compute, syscall, ocall, bounce, fault, raise, gate, handler */
+#include "vigil/aex.h"
+
 #include <elf.h>
 #include <fcntl.h>
 #include <immintrin.h>
@@ -116,11 +118,50 @@ static void on_injected(int sig)
     sweep_signals++;
 }
 
+/* path handler: the program's handler of interruptions. What is wrong ends the program: nothing may print here. */
+static volatile uint64_t calls, told_of;
+
+static void on_interruption(const struct vigil_aex_info *info, void *arg)
+{
+    extern char sweep_begin[], sweep_end[];
+    ucontext_t *uc = info->context;
+
+    (void)arg;
+    if (info->rip < (uint64_t)sweep_begin || info->rip > (uint64_t)sweep_end)
+        _exit(4);
+    if (uc->uc_mcontext.gregs[REG_RBX] != 0x1111111111111111 || info->interruptions < 1 || info->coalesced > 2)
+        _exit(5);
+    calls++;
+    told_of += info->interruptions;
+    __asm__ volatile("vpcmpeqd %%ymm0, %%ymm0, %%ymm0\n vpxor %%xmm15, %%xmm15, %%xmm15\n vmovdqa %%ymm0, %%ymm7\n"
+                     : : : "xmm0", "xmm7", "xmm15");
+}
+
+/* After a pass with an AEX in front of its first instruction and perhaps one more: one call for the first, one more if
+ * the second met the program outside its handler. */
+static void check_calls(unsigned long round)
+{
+    static uint64_t calls_before;
+    uint64_t in_this = calls - calls_before;
+
+    calls_before = calls;
+    if (round == 0 ? in_this != 0 : in_this < 1 || in_this > 2 || (round == 1 && in_this != 1)) {
+        fprintf(stderr, "target: round %lu: %lu calls of the handler\n", round, in_this);
+        exit(6);
+    }
+}
+
 static int parse(const char *path)
 {
     static char path_name[] = "/dev/null";
     if (!strcmp(path, "compute")) {
         path_kind = KIND_COMPUTE;
+    } else if (!strcmp(path, "handler")) {
+        path_kind = KIND_COMPUTE;
+        if (vigil_aex_register(on_interruption, NULL)) {
+            perror("target: vigil_aex_register");
+            return -1;
+        }
     } else if (!strcmp(path, "syscall")) {
         path_kind = KIND_SYSCALL, path_nr = SYS_getppid;
     } else if (!strcmp(path, "ocall")) {
@@ -152,7 +193,7 @@ int main(int argc, char **argv)
     struct sigaction injected = {.sa_handler = on_injected, .sa_flags = SA_RESTART};
 
     if (argc != 2 || parse(argv[1])) {
-        fprintf(stderr, "usage: target compute|syscall|ocall|bounce|fault|raise|gate\n");
+        fprintf(stderr, "usage: target compute|syscall|ocall|bounce|fault|raise|gate|handler\n");
         return 2;
     }
     sigaction(SIGSEGV, &sa, NULL);
@@ -181,6 +222,8 @@ int main(int argc, char **argv)
                             b[i], a[i]);
             return 1;
         }
+        if (!strcmp(argv[1], "handler") && !stop)
+            check_calls(rounds);
         rounds++;
     } while (!stop && rounds < 10000000);
     printf("rounds %lu\n", rounds > 0 ? 1ul : 0ul);

@@ -163,6 +163,32 @@ bool aex_notify_on(void)
     return aex_notify;
 }
 
+static _Thread_local struct aex_counts aex_counts;
+bool fake_upcall_wanted, fake_stub_wanted;
+
+struct aex_counts *fake_aex_counts(void)
+{
+    return &aex_counts;
+}
+
+void aex_counters(struct aex_counts *thread, struct aex_counts *process)
+{
+    if (thread)
+        *thread = aex_counts;
+    if (process)
+        *process = aex_counts;
+}
+
+void aex_upcall_want(bool wanted)
+{
+    fake_upcall_wanted = wanted;
+}
+
+void aex_stub_want(void)
+{
+    fake_stub_wanted = true;
+}
+
 const struct start_info *start_info(void)
 {
     return &start;

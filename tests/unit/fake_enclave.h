@@ -36,6 +36,9 @@ void fake_join_all(void);
 
 /* The host puts signal sig into slot's mailbox and interrupts what it waits in. */
 void fake_raise(uint32_t slot, int sig);
+/* What aex_counters() says of the calling thread, and whether it wants notifications and the mitigation. */
+struct aex_counts *fake_aex_counts(void);
+extern bool fake_upcall_wanted, fake_stub_wanted;
 /* The last ocall_watch for sig, -1 if none. */
 int fake_watched(int sig);
 
