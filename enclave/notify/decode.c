@@ -10,7 +10,7 @@ typedef uint64_t mask_t;
 
 static inline mask_t bit(uint64_t x, unsigned n)
 {
-    return (mask_t)((int64_t)(x << (63 - n)) >> 63);
+    return -(x >> n & 1);
 }
 
 static inline mask_t is_zero(uint64_t x)
