@@ -24,12 +24,12 @@ def test_everywhere(vigil, build, notify, hz):
     assert (calls(result) > 0) == (notify == "on" and hz > 0)
 
 
-# The thread is interrupted every 700 instructions on average, so in the runtime's way back and inside handlers as well.
+# The thread is interrupted every 4000 instructions on average, so in the runtime's way back and inside handlers as well.
 @pytest.mark.parametrize("section", SECTIONS)
 def test_stepped(vigil, section):
     arguments = ("--patience", 60, "--thread", "--only", section)
     native = vigil.native(PROGRAM, *map(str, arguments))
-    result = vigil.run(PROGRAM, *arguments, hz=0, options=("--aex", "threads:%d,700" % len(section)))
+    result = vigil.run(PROGRAM, *arguments, hz=0, options=("--aex", "threads:%d,4000" % len(section)))
     assert_same(result, native)
     assert native.status == 0 and calls(result) > 0
 

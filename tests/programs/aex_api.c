@@ -415,7 +415,9 @@ static void signals(void)
     start(raises, NULL);
     UNTIL(calls >= first + 4);
     stop(raises, NULL);
-    CHECK_EQ(signals_taken, calls - first);
+    /* One pending signal may stand for several calls: the next call can come before it is delivered. */
+    CHECK((uint64_t)signals_taken <= calls - first);
+    CHECK(!signals_taken == (calls == first));
     CHECK_EQ(signals_early, 0);
     sigaction(SIGUSR1, &old[0], NULL);
     sigaction(SIGILL, &old[1], NULL);
