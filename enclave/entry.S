@@ -312,13 +312,13 @@ syscall_gate:
     .popsection
 .endm
 
-/* One cache line of each of the five pages. RCX = offset, descending. */
-.macro WARM_LINE line
-    PROBE PLAN_CODE_NUMBER,   movl \line(%rsi,%rcx), %eax
-    PROBE PLAN_STACK0_NUMBER, movl \line(%rdi,%rcx), %eax
-    PROBE PLAN_STACK1_NUMBER, movl \line(%rdx,%rcx), %eax
-    PROBE PLAN_DATA0_NUMBER,  movl \line(%rbx,%rcx), %eax
-    PROBE PLAN_DATA1_NUMBER,  movl \line(%rbp,%rcx), %eax
+/* Two cache lines of each of the five pages: a load across their border brings both. RCX = offset, descending. */
+.macro WARM_LINES at
+    PROBE PLAN_CODE_NUMBER,   movl \at+62(%rsi,%rcx), %eax
+    PROBE PLAN_STACK0_NUMBER, movl \at+62(%rdi,%rcx), %eax
+    PROBE PLAN_STACK1_NUMBER, movl \at+62(%rdx,%rcx), %eax
+    PROBE PLAN_DATA0_NUMBER,  movl \at+62(%rbx,%rcx), %eax
+    PROBE PLAN_DATA1_NUMBER,  movl \at+62(%rbp,%rcx), %eax
 .endm
 
 .balign RESUME_ALIGN
@@ -363,16 +363,16 @@ resume_begin:
     rdgsbase %r10
     leaq TCB_PROBE_WORD(%r10), %r10
     movl $4096, %ecx
-/* The warm loop: 64 lines of five pages, eight lines a turn; each turn executes the RET byte of the application's page,
+/* The warm loop: 64 lines of five pages, sixteen lines a turn; each turn executes the RET byte of the application's page,
  * so the instruction TLB holds it until the end. The RET pops TCB_PROBE_WORD: no stack, no red zone is touched. */
 warm_loop:
     movq %r10, %rsp
     jmpq *%r9
 .globl probe_back
 probe_back:
-    subl $512, %ecx
-    .irp line, 448, 384, 320, 256, 192, 128, 64, 0
-    WARM_LINE \line
+    subl $1024, %ecx
+    .irp at, 896, 768, 640, 512, 384, 256, 128, 0
+    WARM_LINES \at
     .endr
     jnz warm_loop
     /* Slower than the limit: with caches off every load of the loop costs thousands of cycles (policy.c judges). */

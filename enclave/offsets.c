@@ -2,6 +2,8 @@
  *
  * No code: asserts that assembly and C agree about every structure both of them touch. */
 #include "enclave/tcb.h"
+#include "enclave/notify/decode.h"
+#include "enclave/notify/decode_table.h"
 
 #define SAME(constant, type, field) _Static_assert((constant) == offsetof(type, field), #constant)
 
@@ -37,6 +39,12 @@ SAME(TCB_SLOW_LIMIT, struct tcb, slow_limit);
 SAME(TCB_SLOW_RUN, struct tcb, slow_run);
 SAME(TCB_SLOW_COUNT, struct tcb, slow_count);
 SAME(VIGIL_SHARED_PENDING, struct vigil_shared, pending);
+SAME(DECODED_LENGTH, struct decoded, length);
+SAME(DECODED_NEEDS_MORE, struct decoded, needs_more);
+SAME(DECODED_TARGET, struct decoded, target);
+SAME(DECODED_OPERAND0, struct decoded, operand[0]);
+SAME(DECODED_OPERAND1, struct decoded, operand[1]);
+_Static_assert(TCB_CKPT % 16 == 0, "decode() wants the checkpoint aligned");
 _Static_assert(sizeof(struct tcb) <= VIGIL_PAGE, "the TCB is one page");
 
 /* The checkpoint begins like GPRSGX, so that stage 1 can copy word by word. */

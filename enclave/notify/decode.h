@@ -18,16 +18,14 @@ struct decode_operand {
 };
 
 struct decoded {
-    uint64_t length;         /* bytes, 1 to 15; 0: not known */
+    uint64_t length;         /* bytes, 1 to 15; 0: not known, and no operands */
     uint64_t needs_more;     /* 1: the instruction continues behind the available bytes */
-    uint64_t operands_known; /* 1: operand[] is every access to data, and certain */
-    struct decode_operand operand[2];
-    uint64_t locked;         /* 1: operand 0 is a locked read-modify-write (LOCK, or XCHG) */
-    uint64_t target_known, target; /* a direct branch, or one through a register: where it goes if taken */
+    uint64_t target;         /* a direct branch, or one through a register: where it goes if taken. Else rip + length */
+    struct decode_operand operand[2]; /* every access to data, if length is known */
 };
 
-/* window: 16 bytes of code, the first `available` (1 to 16) of them valid, the rest ignored. regs->rip is where they are.
- * gsbase apart, because the application's GS is the runtime's. */
+/* window: 16 bytes of code, the first `available` (1 to 15, the longest instruction) of them valid, the rest zero.
+ * regs->rip is where they are; regs is aligned to 16. gsbase apart, because the application's GS is the runtime's. */
 void decode(struct decoded *out, const struct checkpoint *regs, uint64_t gsbase, const uint64_t window[2],
             uint64_t available);
 

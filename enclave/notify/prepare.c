@@ -32,21 +32,11 @@ uint64_t mitigation_generation(void)
     return __atomic_load_n(&map_generation, __ATOMIC_ACQUIRE);
 }
 
-/* All ones if yes. */
-static inline uint64_t mask(bool yes)
+/* condition ? yes : no, where the compiler might branch. */
+static inline uint64_t choose(uint64_t condition, uint64_t yes, uint64_t no)
 {
-    return -(uint64_t)yes;
-}
-
-/* cmp and sbb, where == would cost four instructions. */
-static inline uint64_t same(uint64_t a, uint64_t b)
-{
-    return mask((a ^ b) < 1);
-}
-
-static inline uint64_t choose(uint64_t mask, uint64_t yes, uint64_t no)
-{
-    return no ^ ((yes ^ no) & mask);
+    __asm__("testq %1, %1\n cmovnzq %2, %0" : "+r"(no) : "r"(condition), "rm"(yes) : "cc");
+    return no;
 }
 
 static inline uint64_t page_of(uint64_t address)
@@ -54,9 +44,9 @@ static inline uint64_t page_of(uint64_t address)
     return address & PAGE_MASK;
 }
 
-static inline uint64_t in_application(uint64_t address)
+static inline bool in_application(uint64_t address)
 {
-    return mask(address - mitigation_low < mitigation_size);
+    return address - mitigation_low < mitigation_size;
 }
 
 /* Sixteen bytes. False if they cannot be read: nothing of the application is gone then, it will fault itself. */
@@ -75,63 +65,59 @@ static inline bool fetch(uint64_t address, uint64_t bytes[2])
 /* A 128-bit shift to the right by 0 to 15 bytes. */
 static inline void shift_out(uint64_t bytes[2], uint64_t count)
 {
-    uint64_t bits = count * 8, low = bits & 63, over = mask(bits > 63);
-    uint64_t lo = bytes[0] >> low | bytes[1] << 1 << (63 - low), hi = bytes[1] >> low;
-
-    bytes[0] = choose(over, hi, lo);
-    bytes[1] = hi & ~over;
+    __asm__("testb $64, %%cl\n cmovnzq %1, %0\n cmovnzq %3, %1\n shrdq %%cl, %1, %0\n shrq %%cl, %1"
+            : "+&r"(bytes[0]), "+&r"(bytes[1]) : "c"(count * 8), "r"(0ull) : "cc");
 }
 
+/* Bytes of the next page behind the first `at`. Not constant-time: that an instruction crosses a page is no secret. */
 static inline void append(uint64_t bytes[2], const uint64_t next[2], uint64_t at)
 {
-    uint64_t bits = at * 8, low = bits & 63, over = mask(bits > 63);
-    uint64_t lo = next[0] << low, hi = next[1] << low | next[0] >> 1 >> (63 - low);
-
-    bytes[0] |= lo & ~over;
-    bytes[1] |= choose(over, lo, hi);
+    memcpy((char *)bytes + at, next, FETCH - at);
 }
 
 /* The next instruction, from its own page alone unless it continues on the next one. */
 static void decode_next(struct tcb *t, struct decoded *d)
 {
-    uint64_t rip = t->ckpt.rip, offset = rip & (VIGIL_PAGE - 1), last = VIGIL_PAGE - FETCH;
-    uint64_t over = (offset - last) & mask(offset > last), available = FETCH - over;
+    uint64_t rip = t->ckpt.rip, offset = rip & (VIGIL_PAGE - 1), last = VIGIL_PAGE - FETCH, over = offset - last;
     uint64_t inside = in_application(rip), window[2], more[2];
 
-    bool ok = fetch(choose(inside, rip - over, (uint64_t)t), window);
+    over = choose(offset > last, over, 0);
+    bool ok = fetch(choose(inside, rip - over, (uint64_t)t), window) & inside;
     shift_out(window, over);
-    decode(d, &t->ckpt, (uint64_t)t, window, available);
-    if (__builtin_expect(d->needs_more && ok && inside, 0)) {
+    uint64_t available = FETCH - over;
+    decode(d, &t->ckpt, (uint64_t)t, window, available - (available >> 4)); /* 15 at most */
+    if (__builtin_expect(d->needs_more && ok && over, 0)) {
         uint64_t next_page = page_of(rip) + VIGIL_PAGE;
         ok = in_application(next_page) && fetch(next_page, more);
         if (ok) {
             append(window, more, available);
-            decode(d, &t->ckpt, (uint64_t)t, window, FETCH);
+            decode(d, &t->ckpt, (uint64_t)t, window, FETCH - 1);
         }
     }
-    uint64_t known = mask(ok) & inside;
-    d->length &= known;
-    d->operands_known &= known;
-    d->target_known &= known;
+    if (__builtin_expect(!ok, 0)) /* the application will fault there */
+        *d = (struct decoded){.target = rip};
 }
 
 /* A probe of an address: only in application memory. */
 static inline void plan(struct tcb *t, unsigned probe, uint64_t address, uint64_t instead)
 {
-    t->plan[probe] = choose(in_application(address), address, instead);
+    uint64_t offset = address;
+
+    __asm__("subq %3, %1\n cmpq %4, %1\n cmovaeq %2, %0"
+            : "+r"(address), "+r"(offset) : "r"(instead), "m"(mitigation_low), "m"(mitigation_size) : "cc");
+    t->plan[probe] = address;
 }
 
 static inline void plan_operands(struct tcb *t, const struct decoded *d, uint64_t stack)
 {
     const struct decode_operand *a = &d->operand[0], *b = &d->operand[1];
-    uint64_t known = mask(d->operands_known), has_a = known & mask(a->access), has_b = known & mask(b->access);
-    uint64_t write_a = has_a & mask(a->access & DECODE_WRITE), write_b = has_b & mask(b->access & DECODE_WRITE);
-    uint64_t only_b = has_b & ~has_a;
-    uint64_t first = choose(has_a, a->address, choose(only_b, b->address, stack));
-    uint64_t last = first + ((choose(has_a, a->size, choose(only_b, b->size, 1)) - 1) & (VIGIL_PAGE - 1));
+    uint64_t first = choose(b->access, b->address, stack), size = choose(b->access, b->size, 1);
+    first = choose(a->access, a->address, first);
+    size = choose(a->access, a->size, size);
+    uint64_t last = first + size - 1, dummy = (uint64_t)&t->dummy;
     /* The stack's pages are warmed anyway: then the room is better used for an operand that crosses a page. */
-    uint64_t second = has_b & ~mask(b->address - stack < 2 * VIGIL_PAGE);
-    uint64_t dummy = (uint64_t)&t->dummy;
+    uint64_t second = choose(b->access, b->address - stack >= 2 * VIGIL_PAGE, 0);
+    uint64_t write_a = a->access & DECODE_WRITE, write_b = b->access & DECODE_WRITE;
 
     plan(t, PLAN_DATA0, page_of(first), (uint64_t)t);
     plan(t, PLAN_DATA1, page_of(choose(second, b->address, last)), (uint64_t)t);
@@ -162,7 +148,7 @@ static void skip_absent(struct tcb *t, uint64_t generation)
     }
     for (unsigned i = 0; i < PLAN_PROBES; i++) {
         uint64_t instead = i == PLAN_RET ? (uint64_t)probe_ret : i <= PLAN_WRITE1 ? (uint64_t)&t->dummy : (uint64_t)t;
-        t->plan[i] = choose(same(t->absent[i], page_of(t->plan[i])), instead, t->plan[i]);
+        t->plan[i] = choose(t->absent[i] ^ page_of(t->plan[i]), t->plan[i], instead);
     }
 }
 
@@ -174,15 +160,15 @@ void mitigation_prepare(void)
     struct decoded d;
 
     decode_next(t, &d);
-    t->unknown += !d.operands_known;
+    t->unknown += d.length < 1;
     t->next[0] = t->ckpt.rip + d.length;
-    t->next[1] = choose(mask(d.target_known), d.target, t->next[0]);
+    t->next[1] = d.target;
 
     plan(t, PLAN_CODE, code, (uint64_t)t);
     plan(t, PLAN_STACK0, stack, (uint64_t)t);
     plan(t, PLAN_STACK1, stack + VIGIL_PAGE, (uint64_t)t);
     plan_operands(t, &d, stack);
-    plan(t, PLAN_RET, ret_table_find(code, in_application(code), generation), (uint64_t)probe_ret);
+    plan(t, PLAN_RET, ret_table_find(code, -(uint64_t)in_application(code), generation), (uint64_t)probe_ret);
     t->plan[PLAN_DELAY] = random_delay(t);
     if (__builtin_expect(t->absent_generation, 0))
         skip_absent(t, generation);

@@ -11,7 +11,7 @@
 
 #define FS 0x7000000000ull
 #define GS 0x5000000000ull
-static struct checkpoint regs;
+static struct checkpoint regs __attribute__((aligned(16)));
 
 static int setup(void **state)
 {
@@ -27,10 +27,11 @@ static struct decoded run(const char *bytes, size_t n, uint64_t available)
     struct decoded d;
 
     memcpy(window, bytes, n);
+    memset((char *)window + available, 0, 16 - available);
     decode(&d, &regs, GS, window, available);
     return d;
 }
-#define RUN(bytes) run(bytes, sizeof(bytes) - 1, 16)
+#define RUN(bytes) run(bytes, sizeof(bytes) - 1, 15)
 
 static void is(const struct decode_operand *o, uint64_t address, uint64_t size, uint64_t access)
 {
@@ -42,7 +43,7 @@ static void is(const struct decode_operand *o, uint64_t address, uint64_t size, 
 static void one(struct decoded d, uint64_t length, uint64_t address, uint64_t size, uint64_t access)
 {
     assert_int_equal(d.length, length);
-    assert_true(d.operands_known);
+    assert_true(d.length);
     is(&d.operand[0], address, size, access);
     assert_int_equal(d.operand[1].access, 0);
 }
@@ -70,7 +71,7 @@ static void an_empty_rep_touches_nothing(void **state)
     (void)state;
     regs.rcx = 0;
     struct decoded d = RUN("\xf3\xaa");
-    assert_true(d.operands_known);
+    assert_true(d.length);
     assert_int_equal(d.operand[0].access | d.operand[1].access, 0);
     regs.rcx = 1ull << 32; /* with 67 the counter is ECX */
     d = RUN("\xf3\x67\xaa");
@@ -83,18 +84,18 @@ static void prefetch_is_no_read(void **state)
 {
     (void)state;
     struct decoded d = RUN("\x0f\x18\x08"); /* prefetcht0 (%rax) */
-    assert_true(d.operands_known);
+    assert_true(d.length);
     assert_int_equal(d.length, 3);
     assert_int_equal(d.operand[0].access | d.operand[1].access, 0);
 }
 
-static void bit_strings_reach_beyond_the_operand(void **state)
+static void rare_forms_in_memory_are_not_known(void **state)
 {
     (void)state;
-    regs.rcx = (uint64_t)-1; /* the bit below */
-    one(RUN("\x48\x0f\xab\x08"), 4, 0x1000 - 8, 8, DECODE_READ | DECODE_WRITE); /* bts %rcx,(%rax) */
-    regs.rcx = 100;
-    one(RUN("\x0f\xa3\x08"), 3, 0x1000 + 12, 4, DECODE_READ); /* bt %ecx,(%rax) */
+    assert_int_equal(RUN("\x48\x0f\xab\x08").length, 0); /* bts %rcx,(%rax): a bit string */
+    assert_int_equal(RUN("\x0f\xa3\xc8").length, 3);     /* bt %ecx,%eax */
+    assert_int_equal(RUN("\x8f\x04\x24").length, 0);     /* pop (%rsp) */
+    assert_int_equal(RUN("\x0f\x6f\x00").length, 0);     /* movq (%rax),%mm0 */
 }
 
 static void pop_ret_and_leave_read(void **state)
@@ -129,11 +130,8 @@ static void locked_and_xchg_write(void **state)
     (void)state;
     struct decoded d = RUN("\xf0\x0f\xc1\x08"); /* lock xadd */
     one(d, 4, 0x1000, 4, DECODE_READ | DECODE_WRITE);
-    assert_true(d.locked);
     d = RUN("\x87\x08"); /* xchg */
     one(d, 2, 0x1000, 4, DECODE_READ | DECODE_WRITE);
-    assert_true(d.locked);
-    assert_false(RUN("\x01\x08").locked);
 }
 
 static void push_and_call_have_two_operands(void **state)
@@ -142,9 +140,6 @@ static void push_and_call_have_two_operands(void **state)
     struct decoded d = RUN("\xff\x30"); /* push (%rax) */
     is(&d.operand[0], 0x1000, 8, DECODE_READ);
     is(&d.operand[1], 0x70000 - 8, 8, DECODE_WRITE);
-    d = RUN("\x8f\x04\x24"); /* pop (%rsp): the address is computed after RSP has moved */
-    is(&d.operand[0], 0x70008, 8, DECODE_WRITE);
-    is(&d.operand[1], 0x70000, 8, DECODE_READ);
 }
 
 static void vectors(void **state)
@@ -155,8 +150,8 @@ static void vectors(void **state)
     one(RUN("\x62\xf1\xfe\x48\x6f\x40\x02"), 7, 0x1080, 64, DECODE_READ);     /* vmovdqu64 0x80(%rax),%zmm0: disp8*64 */
     one(RUN("\xc4\xe3\x7d\x39\x00\x01"), 6, 0x1000, 16, DECODE_WRITE);        /* vextracti128 $1,%ymm0,(%rax) */
     one(RUN("\x66\x0f\x38\x22\x00"), 5, 0x1000, 2, DECODE_READ);              /* pmovsxbq (%rax),%xmm0 */
-    assert_false(RUN("\x62\xf1\xfe\x49\x6f\x00").operands_known);             /* masked */
-    assert_false(RUN("\xc4\xe2\x7d\x8c\x00").operands_known);                 /* vpmaskmovd */
+    assert_false(RUN("\x62\xf1\xfe\x49\x6f\x00").length);             /* masked */
+    assert_false(RUN("\xc4\xe2\x7d\x8c\x00").length);                 /* vpmaskmovd */
 }
 
 static void x87(void **state)
@@ -164,7 +159,7 @@ static void x87(void **state)
     (void)state;
     one(RUN("\xdb\x28"), 2, 0x1000, 10, DECODE_READ);                         /* fldt (%rax) */
     one(RUN("\xd9\x3a"), 2, 0x2000, 2, DECODE_WRITE);                         /* fnstcw (%rdx) */
-    assert_false(RUN("\xdd\x20").operands_known);                             /* frstor */
+    assert_false(RUN("\xdd\x20").length);                             /* frstor */
     assert_int_equal(RUN("\xd9\xc0").length, 2);
 }
 
@@ -175,7 +170,7 @@ static void a_page_may_end(void **state)
     for (uint64_t available = 1; available < 11; available++) {
         struct decoded d = run(mov, 11, available);
         assert_true(d.needs_more);
-        assert_false(d.operands_known);
+        assert_false(d.length);
         assert_int_equal(d.length, 0);
     }
     one(run(mov, 11, 11), 11, 0x400000 + 11 + 0x100, 8, DECODE_WRITE);
@@ -185,12 +180,10 @@ static void branches_have_targets(void **state)
 {
     (void)state;
     struct decoded d = RUN("\x75\xfe");
-    assert_true(d.target_known);
     assert_int_equal(d.target, 0x400000);
     d = RUN("\xff\xe2"); /* jmp *%rdx */
-    assert_true(d.target_known);
     assert_int_equal(d.target, 0x2000);
-    assert_false(RUN("\xff\x20").target_known);
+    assert_int_equal(RUN("\xff\x20").target, regs.rip + 2); /* not known */
 }
 
 int main(void)
@@ -198,7 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(disp32_is_sign_extended, setup), cmocka_unit_test_setup(strings_use_rsi_and_rdi, setup),
         cmocka_unit_test_setup(an_empty_rep_touches_nothing, setup), cmocka_unit_test_setup(prefetch_is_no_read, setup),
-        cmocka_unit_test_setup(bit_strings_reach_beyond_the_operand, setup),
+        cmocka_unit_test_setup(rare_forms_in_memory_are_not_known, setup),
         cmocka_unit_test_setup(pop_ret_and_leave_read, setup),
         cmocka_unit_test_setup(rip_relative_counts_the_immediate, setup),
         cmocka_unit_test_setup(segments_have_bases, setup), cmocka_unit_test_setup(locked_and_xchg_write, setup),
