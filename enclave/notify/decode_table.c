@@ -16,7 +16,7 @@ extern const uint64_t decode_kinds[32], decode_sizes[4], decode_sizes_38_3a[2][1
 #define RM(kind, class, imm) (FACT(kind, class, imm) | FACT_MODRM)
 #define ___ FACT(UNKNOWN, VEC, NONE)
 #define Nop FACT(NONE, VEC, NONE)
-#define NoM RM(NONE, VEC, NONE)
+#define NoM RM(NONE, V, NONE)
 /* One-byte map: R reads, W writes, M modifies the ModRM operand, of one byte or of operand size; 8 and z: an immediate. */
 #define I8_ FACT(NONE, V, 1)
 #define Iz_ FACT(NONE, V, Z)
