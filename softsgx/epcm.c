@@ -3,6 +3,7 @@
  * The EPCM: what each page of an enclave is and what may be done with it. */
 #include "softsgx/enclave.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 uint32_t sgx_epcm_get(const struct softsgx_enclave *e, uint64_t address)
@@ -60,6 +61,16 @@ int sgx_epcm_apply(struct softsgx_enclave *e, uint64_t address, uint64_t length)
         address += run;
     }
     return 0;
+}
+
+int softsgx_page_out(struct softsgx_enclave *e, uint64_t address, bool away)
+{
+    const struct sgx_mapping_ops *ops = sgx_mapping();
+    uint64_t page = address & -(uint64_t)SGX_PAGE_SIZE;
+
+    if (!ops || !e->mapped || !sgx_in_elrange(e, address))
+        return -EINVAL;
+    return away ? ops->protect(e, page, SGX_PAGE_SIZE, PROT_NONE) : sgx_epcm_apply(e, page, SGX_PAGE_SIZE);
 }
 
 /* The model of the page table is Linux's: a page that was never added, and a page the page table allows nothing on,

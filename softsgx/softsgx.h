@@ -52,6 +52,9 @@ int softsgx_add_pages(struct softsgx_enclave *enclave, uint64_t offset, const vo
 int softsgx_init(struct softsgx_enclave *enclave, const struct sgx_sigstruct *sigstruct);
 /* mprotect of the enclave mapping: the "page table" permission. What the enclave may do is this AND the EPCM's. */
 int softsgx_protect(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int prot);
+/* A page that the host has paged out: away, accesses fault whatever page table and EPCM say; back, it is as it was.
+ * Takes no lock: for step and breakpoint functions. */
+int softsgx_page_out(struct softsgx_enclave *enclave, uint64_t address, bool away);
 void softsgx_destroy(struct softsgx_enclave *enclave);
 /* A copy of the SECS as the processor has it now (MRENCLAVE, MRSIGNER, ATTRIBUTES after EINIT). */
 void softsgx_secs(const struct softsgx_enclave *enclave, struct sgx_secs *out);
@@ -99,6 +102,14 @@ void softsgx_aex_random(uint64_t seed, uint32_t mean);
  * be called from such a callback. */
 typedef void (*softsgx_break_fn)(void *arg, const struct softsgx_boundary *boundary);
 int softsgx_break(struct softsgx_enclave *enclave, uint64_t address, softsgx_break_fn fn, void *arg);
+/* The same at any instruction. fn is called each time in front of it (each iteration, if it repeats) and decides:
+ *   SOFTSGX_GO       the instruction is executed, the breakpoint stays. Costs a single step more than the INT3 alone
+ *   SOFTSGX_RUN      the breakpoint is removed first: the cheap way to get somewhere once
+ *   SOFTSGX_AEX      an interrupt AEX in front of it; the breakpoint stays, and is reached again after a plain ERESUME
+ *   SOFTSGX_AEX_RUN  the breakpoint is removed, then the AEX
+ * fn may change RIP, and may call softsgx_step: stepping then begins behind this instruction. An instruction that faults
+ * or is interrupted is reached again when it is restarted. While one thread executes it, others pass unseen. */
+int softsgx_break_at(struct softsgx_enclave *enclave, uint64_t address, softsgx_step_fn fn, void *arg);
 
 /* ---- counters (process wide, since softsgx_process_init) ------------------------------------------------------- */
 struct softsgx_stats {

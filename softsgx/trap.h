@@ -45,6 +45,7 @@ struct trap_step {
     void *arg;
     bool active;
     bool patch_pushf;       /* the instruction that runs now is a PUSHF: it must not show TF */
+    uint64_t over;          /* the breakpoint whose instruction runs now, its own byte restored; 0 none */
     uint64_t generation;    /* counts calls of softsgx_step: a step function may replace itself */
     uint64_t count;
     uint64_t left, random;  /* instructions to the next AEX; the generator's state */
@@ -82,6 +83,8 @@ enum trap_kind {
     KIND_EXCEPTION, KIND_INTERRUPT, KIND_ENCLU,
     KIND_STEP,      /* the stepped instruction has been executed */
     KIND_CONTINUE,  /* a breakpoint, which has been dealt with */
+    KIND_OVER,      /* a breakpoint whose instruction is to be executed now */
+    KIND_BREAK_AEX, /* a breakpoint whose function wants an AEX in front of the instruction */
 };
 #define TRAP_VEC_NP 11
 #define TRAP_VEC_SS 12
@@ -135,8 +138,14 @@ enum softsgx_action sgx_trap_boundary(struct trap_thread *t, ucontext_t *uc, boo
 void sgx_trap_describe(const struct trap_thread *t, ucontext_t *uc, struct softsgx_boundary *b);
 /* A stepped PUSHF has been executed: what it stored must not show TF. executed: false if it faulted instead. */
 void sgx_trap_unpatch_pushf(struct trap_thread *t, bool executed);
-/* Is this the address of a code breakpoint? Then its callback has been called and cpu.rip points behind the NOP. */
-bool sgx_trap_break(struct trap_thread *t, ucontext_t *uc, uint64_t address);
+/* Is the INT3 at this address a code breakpoint? Then its callback has been called, cpu.rip is where to go on, and kind
+ * says how. */
+bool sgx_trap_break(struct trap_thread *t, ucontext_t *uc, uint64_t address, enum trap_kind *kind);
+/* The instruction that was stepped over is done with, or interrupted: its INT3 again. */
+void sgx_trap_break_again(struct trap_thread *t);
+/* What the enclave's bytes at [address, address + n) are without breakpoints. */
+void sgx_trap_break_hide(const struct softsgx_enclave *enclave, uint64_t address, uint8_t *code, unsigned n);
+void sgx_trap_look_ahead(struct trap_thread *t);
 void sgx_trap_break_forget(const struct softsgx_enclave *enclave);
 
 /* ---- trap_map.c ---- */

@@ -58,15 +58,17 @@ static enum trap_kind software_interrupt(struct trap_thread *t, struct sgx_event
 static enum trap_kind classify_trap(struct trap_thread *t, const siginfo_t *info, ucontext_t *uc,
                                     struct sgx_event *event)
 {
+    enum trap_kind kind;
+
     if (event->vector == SGX_VEC_BP) {
         if (code_before(t, 2) == INT_N && code_before(t, 1) == SGX_VEC_BP)
             return software_interrupt(t, event);
-        if (sgx_trap_break(t, uc, t->cpu.rip - 1))
-            return KIND_CONTINUE;
+        if (sgx_trap_break(t, uc, t->cpu.rip - 1, &kind))
+            return kind;
         return debug_instruction(t, event, SGX_VEC_BP, 1);
     }
     if (info->si_code == TRAP_TRACE)
-        return t->step.active || !t->cpu.dbgoptin ? KIND_STEP : KIND_EXCEPTION;
+        return t->step.active || t->step.over || !t->cpu.dbgoptin ? KIND_STEP : KIND_EXCEPTION;
     if (info->si_code == TRAP_BRKPT && (code_before(t, 1) == INT1 || code_before(t, 0) == INT1))
         return debug_instruction(t, event, SGX_VEC_DB, code_before(t, 1) == INT1);
     return KIND_EXCEPTION;

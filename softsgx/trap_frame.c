@@ -45,7 +45,7 @@ void sgx_trap_load(struct trap_thread *t, const ucontext_t *uc)
     cpu->rip = (uint64_t)g[REG_RIP];
     cpu->rflags = (uint64_t)g[REG_EFL];
     /* Stepping is invisible, and POPF cannot set TF in an opt-out enclave. */
-    if (cpu->enclave_mode && (t->step.active || !cpu->dbgoptin))
+    if (cpu->enclave_mode && (t->step.active || t->step.over || !cpu->dbgoptin))
         cpu->rflags &= ~(uint64_t)TRAP_FL_TF;
     load_xstate(cpu, uc);
 }
@@ -76,7 +76,7 @@ void sgx_trap_store(struct trap_thread *t, ucontext_t *uc)
         g[greg_of[i]] = (greg_t)cpu->gpr[i];
     g[REG_RIP] = (greg_t)cpu->rip;
     g[REG_EFL] = (greg_t)cpu->rflags;
-    if (cpu->enclave_mode && t->step.active)
+    if (cpu->enclave_mode && (t->step.active || t->step.over))
         g[REG_EFL] |= TRAP_FL_TF;
     store_mask(t, uc);
 }

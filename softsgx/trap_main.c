@@ -234,10 +234,14 @@ static void interrupted(struct trap_thread *t, int sig, siginfo_t *info, ucontex
 static void trap_inside(struct trap_thread *t, int sig, siginfo_t *info, ucontext_t *uc)
 {
     struct sgx_event event = {0};
+    uint64_t over = t->step.over;
     enum trap_kind kind = sgx_trap_classify(t, sig, info, uc, &event);
     bool native;
 
-    if (kind != KIND_INTERRUPT) /* the stepped instruction is over, or has been interrupted for good */
+    if (over && over == t->step.over && kind != KIND_OVER)
+        sgx_trap_break_again(t);
+
+    if (kind != KIND_INTERRUPT && kind != KIND_OVER) /* the stepped instruction is over, or has been interrupted for good */
         sgx_trap_unpatch_pushf(t, kind == KIND_STEP);
     if (!in_elrange(t)) {
         strayed(t, sig, info, uc, kind);
@@ -250,6 +254,12 @@ static void trap_inside(struct trap_thread *t, int sig, siginfo_t *info, ucontex
     case KIND_STEP:
     case KIND_CONTINUE:
         go_on(t, uc, false);
+        break;
+    case KIND_OVER:
+        sgx_trap_store(t, uc);
+        break;
+    case KIND_BREAK_AEX:
+        aex_interrupt(t, uc);
         break;
     case KIND_INTERRUPT:
         interrupted(t, sig, info, uc);

@@ -16,6 +16,7 @@ unsigned sgx_trap_code(const struct softsgx_enclave *enclave, uint64_t address, 
     if (n > size - offset)
         n = (unsigned)(size - offset);
     memcpy(out, sgx_enclave_alias(enclave) + offset, n);
+    sgx_trap_break_hide(enclave, address, out, n);
     return n;
 }
 

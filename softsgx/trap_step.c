@@ -36,7 +36,7 @@ void sgx_trap_unpatch_pushf(struct trap_thread *t, bool executed)
     *byte &= (uint8_t)~(TRAP_FL_TF >> 8);
 }
 
-static void look_ahead(struct trap_thread *t)
+void sgx_trap_look_ahead(struct trap_thread *t)
 {
     uint8_t code[15];
     unsigned n = sgx_trap_code(t->cpu.enclave, t->cpu.rip, code, sizeof(code));
@@ -64,7 +64,7 @@ enum softsgx_action sgx_trap_boundary(struct trap_thread *t, ucontext_t *uc, boo
     if ((action == SOFTSGX_RUN || action == SOFTSGX_AEX_RUN) && generation == t->step.generation)
         t->step.active = false;
     if (action == SOFTSGX_GO || action == SOFTSGX_RUN)
-        look_ahead(t);
+        sgx_trap_look_ahead(t);
     t->step.patch_pushf &= t->step.active;
     return action;
 }

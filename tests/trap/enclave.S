@@ -37,7 +37,7 @@ LABEL eexit
 .balign 4
 table:
     .long roundtrip - table, loop_xmm - table, loop_ymm - table, loop_zmm - table, short - table, pushf - table
-    .long flags - table, string - table, break - table, arm - table, spin - table, stray - table
+    .long flags - table, string - table, break - table, arm - table, spin - table, stray - table, fsbase - table
 
 roundtrip:
     incq %r8
@@ -180,6 +180,15 @@ LABEL break_nop
     nop
 LABEL break_after
     incq %r8
+    ret
+
+fsbase:
+    rdfsbase %rdx
+    leaq 0x123(%rdx), %rax
+    wrfsbase %rax
+    rdfsbase %r8
+    wrfsbase %rdx
+    subq %rdx, %r8
     ret
 
 /* Sets or clears AEXNOTIFY of SSA[0] (RSI), then goes on as the function in RDX with R8 as its RSI. */

@@ -31,7 +31,7 @@
 /* Functions, called with arguments in RSI, RDX. */
 enum {
     FN_ROUNDTRIP, FN_LOOP_XMM, FN_LOOP_YMM, FN_LOOP_ZMM, FN_SHORT, FN_PUSHF, FN_FLAGS, FN_STRING, FN_BREAK, FN_ARM,
-    FN_SPIN, FN_STRAY, FN_COUNT_,
+    FN_SPIN, FN_STRAY, FN_FSBASE, FN_COUNT_,
 };
 
 #include <stdint.h>

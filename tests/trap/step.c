@@ -277,6 +277,13 @@ static void count_hit(void *arg, const struct softsgx_boundary *b)
     ++*(unsigned *)arg;
 }
 
+static void page_back(int sig, siginfo_t *info, void *context)
+{
+    (void)sig, (void)context;
+    CHECK(info->si_addr == (void *)(fx.base + EN_DATA), "address %p", info->si_addr);
+    CHECK(!softsgx_page_out(fx.enclave, fx.base + EN_DATA + 5, false), "back");
+}
+
 /* The breakpoint of an enclave that is gone does not come back with the next one in its place. */
 static void test_break_destroy(void)
 {
@@ -291,6 +298,148 @@ static void test_break_destroy(void)
     softsgx_destroy(fx.enclave);
     trap_build(&fx, TRAP_BASE, TRAP_SIZE, 0);
     CHECK(call_break() == 2 && n == 0, "hit %u times", n);
+}
+
+/* Breakpoints on any instruction: at each that a function executes, the ENCLU that leaves the enclave included, with
+ * each answer. What the function returns must not change. */
+static struct { uint64_t at; unsigned hits; enum softsgx_action answer; } stop;
+
+static enum softsgx_action on_stop(void *arg, const struct softsgx_boundary *b)
+{
+    CHECK(arg == &stop && b->rip == stop.at && b->cssa == 0 && softsgx_in_enclave(), "RIP %#lx", b->rip);
+    CHECK(!(b->uc->uc_mcontext.gregs[REG_EFL] & 0x100), "TF shows");
+    stop.hits++;
+    /* A plain ERESUME comes back to the breakpoint. */
+    if (stop.answer == SOFTSGX_AEX)
+        return stop.hits % 2 ? SOFTSGX_AEX : SOFTSGX_GO;
+    return stop.answer;
+}
+
+static unsigned occurrences(uint64_t address)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < traced; i++)
+        n += trace[i] == address;
+    return n;
+}
+
+static void stop_at(unsigned fn, const struct trap_regs *arguments, const struct trap_regs *expected, uint64_t address,
+                    enum softsgx_action answer)
+{
+    const bool once = answer == SOFTSGX_RUN || answer == SOFTSGX_AEX_RUN, aex = answer == SOFTSGX_AEX || answer == SOFTSGX_AEX_RUN;
+    unsigned n = once ? 1 : occurrences(address);
+    uint64_t before = trap_stats_now().aex_interrupt;
+    struct trap_regs regs = *arguments;
+    uint8_t byte = *(const uint8_t *)(sgx_enclave_alias(fx.enclave) + (address - fx.base));
+
+    stop.at = address;
+    stop.hits = 0;
+    stop.answer = answer;
+    CHECK(!softsgx_break_at(fx.enclave, address, on_stop, &stop), "break_at %#lx", address);
+    trap_call(&fx, 0, fn, &regs);
+    CHECK(stop.hits == n * (answer == SOFTSGX_AEX ? 2 : 1), "function %u, %#lx: %u hits, %u times there", fn, address,
+          stop.hits, n);
+    CHECK(trap_stats_now().aex_interrupt - before == (aex ? n : 0), "AEXs");
+    CHECK(!aex || trap_ssa(&fx, 0, 0)->rip == address, "RIP %#lx in the SSA", trap_ssa(&fx, 0, 0)->rip);
+    regs.rbp = expected->rbp; /* the caller's */
+    CHECK(!memcmp(&regs, expected, sizeof(regs)), "function %u, breakpoint at %#lx, answer %d: other results", fn, address,
+          answer);
+    CHECK(softsgx_break_at(fx.enclave, address, NULL, NULL) == (once ? -ENOENT : 0), "there afterwards");
+    CHECK(*(const uint8_t *)(sgx_enclave_alias(fx.enclave) + (address - fx.base)) == byte, "the byte is not as it was");
+}
+
+static void stop_everywhere(unsigned fn, const struct trap_regs *arguments)
+{
+    static const enum softsgx_action answers[] = { SOFTSGX_GO, SOFTSGX_RUN, SOFTSGX_AEX, SOFTSGX_AEX_RUN };
+    struct trap_regs expected = *arguments, regs = *arguments;
+    unsigned enclu = 0;
+
+    trap_call(&fx, 0, fn, &expected);
+    trace_call(fn, &regs);
+    regs.rbp = expected.rbp;
+    CHECK(!memcmp(&regs, &expected, sizeof(regs)), "function %u, stepped: other results", fn);
+    for (unsigned i = 0; i < traced; i++) {
+        bool seen = false;
+
+        for (unsigned k = 0; k < i && !seen; k++)
+            seen = trace[k] == trace[i];
+        for (unsigned a = 0; a < 4 && !seen; a++)
+            stop_at(fn, arguments, &expected, trace[i], answers[a]);
+        enclu += trace[i] == trap_label(&fx, en_eexit);
+    }
+    CHECK(enclu == 1, "EEXIT");
+}
+
+static void test_break_at(void)
+{
+    trap_open(&fx, TRAP_BASE, 0);
+    stop_everywhere(FN_ROUNDTRIP, &(struct trap_regs){ .r8 = 1 });
+    stop_everywhere(FN_SHORT, &(struct trap_regs){ .rsi = 3 });
+    stop_everywhere(FN_PUSHF, &(struct trap_regs){0});
+    stop_everywhere(FN_FLAGS, &(struct trap_regs){ .rsi = 0x400, .rdx = 3 });
+    stop_everywhere(FN_STRING, &(struct trap_regs){ .rsi = 9 });
+    stop_everywhere(FN_FSBASE, &(struct trap_regs){0});
+    stop_everywhere(FN_BREAK, &(struct trap_regs){0});
+    stop_everywhere(trap_loop_fn(), &(struct trap_regs){ .rsi = 4 });
+}
+
+/* Stepping over breakpoints, and beginning to step at one. */
+static enum softsgx_action start_stepping(void *arg, const struct softsgx_boundary *b)
+{
+    (void)b;
+    traced = 0;
+    after_hit = 0;
+    softsgx_step(first_after, NULL);
+    return *(enum softsgx_action *)arg;
+}
+
+static void test_break_at_and_step(void)
+{
+    enum softsgx_action go = SOFTSGX_GO, run = SOFTSGX_RUN;
+    struct trap_regs regs = { .rsi = 5 };
+    uint64_t body;
+    unsigned n;
+
+    trap_open(&fx, TRAP_BASE, 0);
+    body = trap_label(&fx, en_short_body);
+    trace_call(FN_SHORT, &regs);
+    n = traced;
+    stop.at = body;
+    stop.hits = 0;
+    stop.answer = SOFTSGX_GO;
+    CHECK(!softsgx_break_at(fx.enclave, body, on_stop, &stop), "break_at");
+    regs = (struct trap_regs){ .rsi = 5 };
+    trace_call(FN_SHORT, &regs);
+    CHECK(traced == n && stop.hits == 5, "%u boundaries for %u, %u hits", traced, n, stop.hits);
+    trap_check_short(&regs, 5);
+    CHECK(!softsgx_break_at(fx.enclave, body, start_stepping, &go), "break_at");
+    call_short(1);
+    CHECK(after_hit > body && after_hit < trap_label(&fx, en_short_end), "%#lx behind %#lx", after_hit, body);
+    CHECK(!softsgx_break_at(fx.enclave, body, start_stepping, &run), "break_at");
+    call_short(1);
+    CHECK(after_hit > body && after_hit < trap_label(&fx, en_short_end), "%#lx behind %#lx", after_hit, body);
+    CHECK(softsgx_break_at(fx.enclave, body, NULL, NULL) == -ENOENT, "removed");
+}
+
+/* A page that is paged out faults, and is as it was when it comes back. */
+static void test_page_out(void)
+{
+    struct trap_regs regs = { .rsi = 50 };
+    uint64_t page;
+
+    trap_open(&fx, TRAP_BASE, 0);
+    page = fx.base + EN_DATA;
+    CHECK(softsgx_page_out(fx.enclave, fx.base + TRAP_SIZE, true) == -EINVAL, "outside");
+    CHECK(!softsgx_page_out(fx.enclave, page, true), "away");
+    CHECK(!softsgx_page_out(fx.enclave, page, false), "back");
+    trap_call(&fx, 0, FN_STRING, &regs);
+    CHECK(regs.r8 == 0 && trap_stats_now().aex == 0, "the page is there");
+    CHECK(!softsgx_page_out(fx.enclave, page, true), "away");
+    CHECK(softsgx_sigaction(SIGSEGV, page_back) == 0, "sigaction");
+    regs.rsi = 50;
+    trap_call(&fx, 0, FN_STRING, &regs);
+    CHECK(regs.r8 == 0 && trap_stats_now().aex_exception == 1, "%lu faults", trap_stats_now().aex_exception);
 }
 
 /* ---- AEX-Notify: the morphed ERESUME, EDECCSSA, and restarts of the restoring code ---- */
@@ -414,6 +563,9 @@ int main(int argc, char **argv)
         { "step_function", test_step_function },
         { "break", test_break },
         { "break_destroy", test_break_destroy },
+        { "break_at", test_break_at },
+        { "break_at_and_step", test_break_at_and_step },
+        { "page_out", test_page_out },
         { "notify_random", test_notify_random },
         { "notify_sweep", test_notify_sweep },
         { "edeccssa", test_edeccssa },
