@@ -21,8 +21,10 @@ static struct breakpoint {
     softsgx_break_fn skip;   /* on a NOP; or */
     softsgx_step_fn stop;    /* on anything */
     void *arg;
+    uint64_t serial;         /* tells one use of the entry from the next */
     uint8_t original;
 } breakpoints[BREAKPOINTS];
+static uint64_t last_serial;
 static int in_use; /* an upper bound; 0: there are none */
 
 static struct breakpoint *find(uint64_t address)
@@ -91,6 +93,7 @@ static int set(struct softsgx_enclave *enclave, uint64_t address, softsgx_break_
     b->stop = stop;
     b->arg = arg;
     b->original = original;
+    b->serial = __atomic_add_fetch(&last_serial, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&in_use, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&b->state, ACTIVE, __ATOMIC_RELEASE);
     put(b, original, INT3);
@@ -148,10 +151,11 @@ static enum trap_kind step_over(struct trap_thread *t, struct breakpoint *b)
     return KIND_OVER;
 }
 
-static enum trap_kind stopped(struct trap_thread *t, struct breakpoint *b, enum softsgx_action action)
+static enum trap_kind stopped(struct trap_thread *t, struct breakpoint *b, uint64_t address, uint64_t serial,
+                              enum softsgx_action action)
 {
-    bool remove = action == SOFTSGX_RUN || action == SOFTSGX_AEX_RUN, here = t->cpu.rip == b->address;
-    bool still = find(b->address) == b; /* the function may have removed it itself */
+    bool remove = action == SOFTSGX_RUN || action == SOFTSGX_AEX_RUN, here = t->cpu.rip == address;
+    bool still = find(address) == b && b->serial == serial; /* the function may have removed or replaced it itself */
 
     if (remove && still)
         drop(b);
@@ -173,7 +177,7 @@ bool sgx_trap_break(struct trap_thread *t, ucontext_t *uc, uint64_t address, enu
     enum softsgx_action action = SOFTSGX_GO;
     struct softsgx_boundary boundary;
     bool active = t->step.active;
-    uint64_t generation = t->step.generation;
+    uint64_t generation = t->step.generation, serial;
     softsgx_break_fn skip;
 
     /* Removed or stepped over by another thread between the INT3 and here: the instruction is there again. */
@@ -191,6 +195,7 @@ bool sgx_trap_break(struct trap_thread *t, ucontext_t *uc, uint64_t address, enu
     t->step.active = false; /* the callback sees the enclave's own flags */
     sgx_trap_store(t, uc);
     skip = b->skip;
+    serial = b->serial;
     if (skip)
         skip(b->arg, &boundary);
     else
@@ -199,7 +204,7 @@ bool sgx_trap_break(struct trap_thread *t, ucontext_t *uc, uint64_t address, enu
         t->step.active = active;
     sgx_trap_load(t, uc);
     if (!skip) {
-        *kind = stopped(t, b, action);
+        *kind = stopped(t, b, address, serial, action);
         return true;
     }
     if (t->cpu.rip == address)

@@ -24,7 +24,7 @@ static uint64_t in_runtime, in_application, round_number;
 static enum softsgx_action step(void *arg, const struct softsgx_boundary *b)
 {
     (void)arg;
-    if (b->rip >= drive_map.runtime_low || b->cssa) {
+    if (b->rip >= sweep_map.runtime_low || b->cssa) {
         in_runtime++;
         return SOFTSGX_GO;
     }

@@ -5,9 +5,9 @@
 #include "host/internal.h"
 #include "image/manifest.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,9 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-struct drive_map drive_map;
+uint64_t drive_counter;
 static const struct drive *now;
-static uint64_t begin_at, end_at, loaded_at;
+static uint64_t begin_at, end_at;
 
 static void *map_file(const char *path, size_t *size)
 {
@@ -34,19 +34,12 @@ static void *map_file(const char *path, size_t *size)
     return data;
 }
 
-static uint64_t symbol(const void *elf, const char *name)
+static uint64_t symbol(const void *elf, size_t size, const char *name)
 {
-    const Elf64_Ehdr *eh = elf;
-    const Elf64_Shdr *sh = (const void *)((const char *)elf + eh->e_shoff);
-    for (int i = 0; i < eh->e_shnum; i++) {
-        if (sh[i].sh_type != SHT_SYMTAB)
-            continue;
-        const Elf64_Sym *sym = (const void *)((const char *)elf + sh[i].sh_offset);
-        const char *strings = (const char *)elf + sh[sh[i].sh_link].sh_offset;
-        for (size_t k = 0; k < sh[i].sh_size / sizeof(*sym); k++)
-            if (!strcmp(strings + sym[k].st_name, name))
-                return sym[k].st_value;
-    }
+    uint64_t value;
+
+    if (sweep_symbol(elf, size, name, &value))
+        return value;
     fprintf(stderr, "sweep: no symbol %s\n", name);
     exit(2);
 }
@@ -59,7 +52,7 @@ static void die(const struct image_error *error)
 
 static void set_break(uint64_t address, softsgx_break_fn fn)
 {
-    int status = softsgx_break(drive_map.enclave, address, fn, NULL);
+    int status = softsgx_break(sweep_map.enclave, address, fn, NULL);
     if (status) {
         fprintf(stderr, "sweep: no breakpoint at 0x%lx: %s\n", address, strerror(-status));
         _exit(2);
@@ -77,22 +70,21 @@ static void at_program_loaded(void *arg, const struct softsgx_boundary *b)
 static void loaded(void *arg)
 {
     (void)arg;
-    drive_map.enclave = host_software_enclave();
-    set_break(loaded_at, at_program_loaded);
+    sweep_map.enclave = host_software_enclave();
+    set_break(sweep_map.loaded, at_program_loaded);
 }
 
-static void find_symbols(const struct image *image, const void *runtime, const void *target)
+static void find_symbols(const struct image *image, const void *target, size_t size)
 {
-    uint64_t elf_base = image->entry - symbol(runtime, "enclave_entry");
+    struct image_error error;
 
-    begin_at = symbol(target, "sweep_begin");
-    end_at = symbol(target, "sweep_end");
-    drive_map.resume_begin = elf_base + symbol(runtime, "resume_begin");
-    drive_map.resume_end = elf_base + symbol(runtime, "resume_end");
-    drive_map.counter = symbol(target, "sweep_signals");
-    loaded_at = elf_base + symbol(runtime, "program_loaded");
-    drive_map.gate = elf_base + symbol(runtime, "syscall_gate");
-    drive_map.runtime_low = image->tcs0 - (uint64_t)VIGIL_TB_TCS * VIGIL_PAGE;
+    begin_at = symbol(target, size, "sweep_begin");
+    end_at = symbol(target, size, "sweep_end");
+    drive_counter = symbol(target, size, "sweep_signals");
+    sweep_map.keep = end_at;
+    sweep_map.signal = SIGUSR1;
+    if (sweep_locate(image, &error))
+        die(&error);
 }
 
 static void child(void)
@@ -118,7 +110,7 @@ static void child(void)
     if (image_build(&image, runtime, runtime_size, config, &error) || image_key_open(NULL, &key, &error) ||
         image_sign(&image, key, &error))
         die(&error);
-    find_symbols(&image, runtime, target);
+    find_symbols(&image, target, target_size);
     host_run(&image, &options, &error);
     die(&error);
 }

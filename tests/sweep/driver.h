@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Runs a sweep target in an enclave of this machine's software SGX, in a child process, with callbacks at the target's
- * sweep_begin and sweep_end. The callbacks may step (softsgx_step) and see where everything is in drive_map. */
+ * sweep_begin and sweep_end. The callbacks may step (softsgx_step) and see where everything is in sweep_map. */
 #ifndef VIGIL_SWEEP_DRIVER_H
 #define VIGIL_SWEEP_DRIVER_H
 
-#include "softsgx/softsgx.h"
+#include "sweep/sweep.h"
 
 struct drive {
     const char *runtime, *target, *path;   /* runtime ELF, target program, its argument */
@@ -13,13 +13,8 @@ struct drive {
     softsgx_break_fn begin, end;
 };
 
-struct drive_map {
-    struct softsgx_enclave *enclave;
-    uint64_t resume_begin, resume_end, gate;   /* in the runtime */
-    uint64_t counter;                          /* in the target: host signals it has handled */
-    uint64_t runtime_low;                      /* everything from here up is not the application */
-};
-extern struct drive_map drive_map;
+/* In the target: host signals it has handled. */
+extern uint64_t drive_counter;
 
 /* Returns the target's wait status. Exits with 2 if it cannot be run. */
 int drive(const struct drive *drive);

@@ -1,238 +1,334 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The boundary sweep: runs one path of the target program over and over, with an AEX in front of instruction k of it,
- * for every k, and optionally a host signal that arrives at the same moment. The target compares what it sees with the
- * undisturbed pass; this driver checks the armed invariant at each boundary:
+ * The boundary sweep of one path of the target program: the target runs it over and over, and each time an event is
+ * injected in front of one instruction (depth 1), or of one and of one more among those that handle the first (depth 2):
+ * every instruction in front of which it is possible, or every STRIDE-th. The target compares what it sees with the
+ * undisturbed pass; this driver checks the armed invariant (sweep/map.c) and that every host signal was delivered before
+ * the path was over.
  *
- *     CSSA=0:  SSA[0].GPRSGX.AEXNOTIFY is 1  <=>  RIP is in the application, in the restartable resume behind its
- *              arming instruction, or in front of the first instruction of the system call gate.
- *     SSA[1].GPRSGX.AEXNOTIFY is 0 always.
+ * --first: an AEX in front of the path's first instruction each time, so that the path leads through stage 1 and the
+ * restartable resume. The path `handler` always has it.
  *
- * Iterations of one REP instruction count as one boundary, taken at the first, second and last of them.
- *
- * The path `handler` is interrupted twice: in front of its first instruction each time, which calls the program's
- * handler, and in front of instruction k of everything that follows from it.
- *
- * usage: sweep [--legacy] [--signal] [--stride N] [--runtime FILE] TARGET PATH */
+ * usage: sweep [--legacy] [--first] [--depth 1|2] [--inject A[,B]] [--stride N[,M]] --runtime FILE TARGET PATH */
 #include "tests/sweep/driver.h"
-#include "vigil/layout.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <ucontext.h>
-#include <unistd.h>
 
-#define MAX_BOUNDARIES (1u << 22)
+#define LONGEST (1u << 20)   /* instructions of a path */
+/* The random delay of the resume skips instructions: the first of 31 is executed one time in 32. */
+#define TRIES 400
 
 /* Shared with the parent, which reports: the child's process belongs to the target. */
 struct result {
-    uint64_t instructions;         /* of one pass, REP iterations included */
-    uint64_t boundaries;           /* chosen */
-    uint64_t injected;
-    uint64_t beyond;               /* the pass was over earlier than the one that was looked at first */
-    uint64_t invariant_checks, invariant_failures, bad_rip, bad_armed, bad_cssa, bad_k;
-    uint64_t in_runtime, in_resume, in_application, in_stage1;
+    uint64_t instructions, chosen;       /* of one pass */
+    uint64_t handlers, handler_chosen;   /* depth 2: recorded handlers, boundaries chosen in them */
+    uint64_t shots, unreached, pointless, retries;
+    uint64_t broken, broken_rip, broken_bits;
     uint64_t signals, signals_lost;
+    uint64_t k, j;                       /* of the pass that is running, for the message if it ends badly */
     uint64_t finished;
 };
 static struct result *result;
 
 static struct {
-    bool legacy, with_signal, twice;
-    uint64_t stride;
+    bool legacy, first;
+    unsigned depth;
+    enum sweep_inject inject[2];
+    uint64_t stride[2];
     const char *runtime, *target, *path;
-} opt = {.stride = 1};
+} opt = {.depth = 1, .stride = {1, 1}};
 
-/* The boundaries of the undisturbed pass that are worth an AEX, found by stepping once. */
-static uint32_t *chosen;
-static uint64_t chosen_count, next_chosen;
-static enum { UNDISTURBED, DISCOVER, INJECT, FINISH } phase;
-static uint64_t steps, last_rip, rep_run;
+static enum { UNDISTURBED, WARM_UP, DISCOVER, SHOOT, HANDLER, PAIR, FINISH } phase;
+static struct sweep_trace *path_trace, *handler_trace;
+static struct sweep_plan path_plan, handler_plan;
+static struct sweep_shot shot;
+static struct sweep_outcome outcome;
+static uint64_t k, j, tries;   /* positions in the plans */
 
-static uint8_t read_byte(uint64_t address)
+static uint64_t applicable(const struct sweep_plan *plan, const struct sweep_trace *trace, uint64_t from,
+                           enum sweep_inject inject)
 {
-    uint8_t value = 0xff;
-    softsgx_debug_read(drive_map.enclave, address, &value, 1);
-    return value;
+    while (from < plan->chosen_count && !sweep_applies(inject, trace->step[plan->chosen[from]].flags))
+        from++;
+    return from;
 }
 
-static void check_invariant(const struct softsgx_boundary *b)
-{
-    uint64_t tcb = b->tcs - VIGIL_GS_TCS;
-    uint8_t armed = read_byte(tcb + VIGIL_GS_ARMED), second = read_byte(tcb + VIGIL_GS_GPR1 + 167);
-    bool application = b->rip < drive_map.runtime_low;
-    /* The execute probe's RET is the resume's too: RSP is in the TCB page then. */
-    bool resume = (b->rip > drive_map.resume_begin && b->rip < drive_map.resume_end) || b->rsp - tcb < VIGIL_PAGE;
-    bool expected = (application && b->rsp - tcb >= VIGIL_PAGE) || resume || b->rip == drive_map.gate;
-
-    if (b->cssa == 0)
-        result->in_application += application, result->in_resume += resume, result->in_runtime += !expected;
-    else
-        result->in_stage1++;
-    result->invariant_checks++;
-    if (second == 0 && (b->cssa != 0 || armed == expected))
-        return;
-    if (!result->invariant_failures++) {
-        result->bad_rip = b->rip;
-        result->bad_armed = armed | second << 8;
-        result->bad_cssa = b->cssa;
-        result->bad_k = steps;
-    }
-}
-
-/* Remembers where AEXs are worth it: every instruction; of a repeated string instruction the first, second and last
- * iteration (the last is chosen when the run ends). */
-static void discover(uint64_t rip)
-{
-    if (rip == last_rip) {
-        rep_run++;
-        if (rep_run != 1)
-            return;
-    } else if (rep_run > 1 && chosen_count < MAX_BOUNDARIES) {
-        chosen[chosen_count++] = (uint32_t)(steps - 1);
-    }
-    if (rip != last_rip)
-        rep_run = 0;
-    last_rip = rip;
-    if (chosen_count < MAX_BOUNDARIES)
-        chosen[chosen_count++] = (uint32_t)steps;
-}
-
-static enum softsgx_action step(void *arg, const struct softsgx_boundary *b)
+static enum softsgx_action discover(void *arg, const struct softsgx_boundary *b)
 {
     (void)arg;
-    if (phase == DISCOVER) {
-        check_invariant(b);
-        discover(b->rip);
-        return steps++ == 0 && opt.twice ? SOFTSGX_AEX : SOFTSGX_GO;
-    }
-    if (steps != chosen[next_chosen])
-        return steps++ == 0 && opt.twice ? SOFTSGX_AEX : SOFTSGX_GO;
-    steps++;
-    check_invariant(b);
-    result->injected++;
-    if (opt.with_signal)
-        syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), SIGUSR1);
+    if (opt.first && b->count == 0)
+        return SOFTSGX_AEX;
+    sweep_trace_add(path_trace, b);
+    return SOFTSGX_GO;
+}
+
+static enum softsgx_action first_aex(void *arg, const struct softsgx_boundary *b)
+{
+    (void)arg, (void)b;
     return SOFTSGX_AEX_RUN;
 }
 
 static void at_begin(void *arg, const struct softsgx_boundary *b)
 {
     (void)arg;
-    steps = last_rip = rep_run = 0;
-    if (phase == FINISH)
+    memset(&outcome, 0, sizeof(outcome));
+    if (phase == FINISH) {
         b->uc->uc_mcontext.gregs[REG_RAX] = 1;
-    else if (phase != UNDISTURBED)
-        softsgx_step(step, NULL);
+    } else if (phase == DISCOVER) {
+        softsgx_step(discover, NULL);
+    } else if (phase == WARM_UP) {
+        /* What the runtime does once, such as looking for RET bytes in a page, is over then. */
+        softsgx_step(first_aex, NULL);
+    } else if (phase != UNDISTURBED) {
+        if (opt.first)
+            softsgx_step(first_aex, NULL);
+        sweep_arm(&shot, &outcome, phase == HANDLER ? handler_trace : NULL);
+    }
 }
 
-/* The host signal of this pass must have been delivered, once, before the path was over: with no ticks, so nothing but
- * the AEX it came with and the runtime's own looks into the mailbox can have brought it. */
-static void check_signal(void)
+/* ---- from one pass to the next ---- */
+
+static void aim(unsigned point, const struct sweep_plan *plan, const struct sweep_trace *trace, uint64_t position)
+{
+    sweep_land(plan, trace, plan->chosen[position], &shot.at[point]);
+    shot.inject[point] = opt.inject[point];
+    shot.points = point + 1;
+    tries = 0;
+}
+
+static void aim_k(void)
+{
+    k = applicable(&path_plan, path_trace, k, opt.inject[0]);
+    result->k = k < path_plan.chosen_count ? path_plan.chosen[k] : 0;
+    result->j = ~0ull;
+    if (k >= path_plan.chosen_count) {
+        phase = FINISH;
+        return;
+    }
+    phase = opt.depth == 2 ? HANDLER : SHOOT;
+    sweep_trace_clear(handler_trace);
+    aim(0, &path_plan, path_trace, k);
+}
+
+static void aim_j(void)
+{
+    j = applicable(&handler_plan, handler_trace, j, opt.inject[1]);
+    if (j >= handler_plan.chosen_count) {
+        k += opt.stride[0];
+        aim_k();
+        return;
+    }
+    result->j = handler_plan.chosen[j];
+    phase = PAIR;
+    aim(1, &handler_plan, handler_trace, j);
+}
+
+static void note_invariant(uint64_t bits, uint64_t rip)
+{
+    if (!bits || result->broken++)
+        return;
+    result->broken_rip = rip;
+    result->broken_bits = bits;
+}
+
+static void note_trace(const struct sweep_trace *t)
+{
+    if (t->broken)
+        note_invariant(1u << 16, t->step[t->broken_at].rip);
+}
+
+/* What this pass has shown. Returns false if it must be repeated: the instructions were others this time. */
+static bool judge(void)
 {
     uint64_t delivered = 0;
 
-    softsgx_debug_read(drive_map.enclave, drive_map.counter, &delivered, sizeof(delivered));
-    if (delivered != (opt.with_signal ? result->injected : 0))
+    softsgx_debug_read(sweep_map.enclave, drive_counter, &delivered, sizeof(delivered));
+    result->signals += outcome.signals;
+    if (delivered != result->signals)
         result->signals_lost++;
-    result->signals = delivered;
+    note_invariant(outcome.broken, outcome.broken_rip);
+    result->pointless += outcome.pointless;
+    if (outcome.injected == shot.points)
+        return true;
+    if (++tries < TRIES) {
+        result->retries++;
+        return false;
+    }
+    result->unreached++;
+    return true;
 }
 
 static void at_end(void *arg, const struct softsgx_boundary *b)
 {
     (void)arg, (void)b;
-    softsgx_step(NULL, NULL);
-    if (phase == UNDISTURBED) {
+    sweep_disarm();
+    switch (phase) {
+    case UNDISTURBED:
+        phase = WARM_UP;
+        break;
+    case WARM_UP:
         phase = DISCOVER;
-    } else if (phase == DISCOVER) {
-        result->instructions = steps;
-        result->boundaries = (chosen_count + opt.stride - 1) / opt.stride;
-        phase = chosen_count ? INJECT : FINISH;
-        next_chosen = 0;
-    } else if (phase == INJECT) {
-        check_signal();
-        /* A fault, or two AEXs, do not lead to the same number of instructions each time (the resume may find the mailbox
-         * full and go round once more). Not reaching the last few boundaries is fine, and reported. */
-        if (result->injected + result->beyond == next_chosen / opt.stride &&
-            chosen[next_chosen] >= result->instructions - result->instructions / (opt.twice ? 10 : 50))
-            result->beyond++;
-        next_chosen += opt.stride;
-        if (next_chosen >= chosen_count)
-            phase = FINISH;
-    } else {
+        break;
+    case DISCOVER:
+        note_trace(path_trace);
+        sweep_plan_make(&path_plan, path_trace);
+        result->instructions = path_trace->count;
+        result->chosen = path_plan.chosen_count;
+        aim_k();
+        break;
+    case SHOOT:
+        if (!judge())
+            break;
+        result->shots++;
+        k += opt.stride[0];
+        aim_k();
+        break;
+    case HANDLER:
+        if (!judge()) {
+            sweep_trace_clear(handler_trace);
+            break;
+        }
+        note_trace(handler_trace);
+        sweep_plan_make(&handler_plan, handler_trace);
+        result->handlers++;
+        result->handler_chosen += handler_plan.chosen_count;
+        j = opt.stride[1] > 1 ? k % opt.stride[1] : 0;   /* samples: others for each k */
+        aim_j();
+        break;
+    case PAIR:
+        if (!judge())
+            break;
+        result->shots++;
+        j += opt.stride[1];
+        aim_j();
+        break;
+    case FINISH:
         result->finished = 1;
+        break;
     }
 }
 
-static int report(int status)
+/* ---- report ---- */
+
+static int fail(const char *what, uint64_t a, uint64_t b)
 {
-    printf("sweep %s%s%s: %lu instructions, %lu boundaries, AEX at %lu, armed invariant checked %lu times "
-           "(application %lu, resume %lu, runtime %lu, stage 1 %lu): ",
-           opt.path, opt.legacy ? ", legacy" : ", AEX-Notify", opt.with_signal ? ", with a host signal" : "",
-           result->instructions, result->boundaries, result->injected, result->invariant_checks, result->in_application,
-           result->in_resume, result->in_runtime, result->in_stage1);
-    if (result->invariant_failures) {
-        printf("FAILED: armed invariant broken %lu times, first at step %lu, rip 0x%lx, cssa %lu, bits 0x%lx\n",
-               result->invariant_failures, result->bad_k, result->bad_rip, result->bad_cssa, result->bad_armed);
-        return 1;
-    }
-    if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-        printf("FAILED: the target ended with status 0x%x at boundary %lu\n", status, result->injected);
-        return 1;
-    }
-    if (result->signals_lost) {
-        printf("FAILED: at %lu boundaries the host signal was not delivered in time (%lu delivered)\n", result->signals_lost,
-               result->signals);
-        return 1;
-    }
-    if (!result->finished || !result->boundaries || result->injected + result->beyond != result->boundaries) {
-        printf("FAILED: %lu boundaries were not reached\n", result->boundaries - result->injected - result->beyond);
-        return 1;
-    }
-    if (opt.with_signal)
-        printf("%lu of %lu signals delivered, ", result->signals, result->injected);
+    printf("FAILED: ");
+    printf(what, a, b);
+    printf(" (last pass: k=%lu", result->k);
+    if (result->j != ~0ull)
+        printf(", j=%lu", result->j);
+    printf(")\n");
+    return 1;
+}
+
+static int report(int status, double seconds)
+{
+    printf("sweep %s%s%s, %s", opt.path, opt.first && strcmp(opt.path, "handler") ? " behind an AEX" : "",
+           opt.legacy ? ", legacy" : "", sweep_inject_name[opt.inject[0]]);
+    if (opt.depth == 2)
+        printf(" then %s", sweep_inject_name[opt.inject[1]]);
+    printf(": %lu instructions, %lu boundaries, ", result->instructions, result->chosen);
+    if (opt.depth == 2)
+        printf("%lu handlers with %lu boundaries on average, ", result->handlers,
+               result->handlers ? result->handler_chosen / result->handlers : 0);
+    printf("%lu %s in %.1f s (%.0f/s)", result->shots, opt.depth == 2 ? "pairs" : "passes", seconds,
+           (double)result->shots / (seconds > 0.001 ? seconds : 0.001));
+    if (result->signals)
+        printf(", %lu signals", result->signals);
+    if (result->unreached)
+        printf(", %lu not reached", result->unreached);
+    if (result->pointless)
+        printf(", %lu with a plain AEX instead", result->pointless);
+    printf(": ");
+    if (result->broken)
+        return fail("armed invariant broken, first at 0x%lx, bits 0x%lx", result->broken_rip, result->broken_bits);
+    if (!WIFEXITED(status) || WEXITSTATUS(status))
+        return fail("the target ended with status 0x%lx", (uint64_t)status, 0);
+    if (result->signals_lost)
+        return fail("in %lu passes a host signal was not delivered in time", result->signals_lost, 0);
+    if (!result->finished || !result->instructions || result->instructions > LONGEST)
+        return fail("not finished", 0, 0);
+    /* Some boundaries are not on the way each time: what a fault or a full mailbox leads to varies a little. */
+    if (result->unreached * 50 > result->shots)
+        return fail("%lu of %lu boundaries were not reached", result->unreached, result->shots);
     printf("100 %% equal\n");
     return 0;
 }
 
-int main(int argc, char **argv)
+static bool parse_injects(char *text)
 {
-    static const struct option longs[] = {{"legacy", no_argument, NULL, 'l'}, {"signal", no_argument, NULL, 's'},
-                                          {"stride", required_argument, NULL, 'n'},
-                                          {"runtime", required_argument, NULL, 'r'}, {0}};
-    int c;
+    unsigned n = 0;
 
-    while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        if (c == 'l')
-            opt.legacy = true;
-        else if (c == 's')
-            opt.with_signal = true;
-        else if (c == 'n')
-            opt.stride = strtoul(optarg, NULL, 0);
-        else if (c == 'r')
-            opt.runtime = optarg;
-        else
-            return 2;
+    for (char *name = strtok(text, ","); name; name = strtok(NULL, ",")) {
+        unsigned i = 0;
+        while (i < SWEEP_INJECTS && strcmp(name, sweep_inject_name[i]))
+            i++;
+        if (i == SWEEP_INJECTS || n == 2)
+            return false;
+        opt.inject[n++] = (enum sweep_inject)i;
     }
-    if (argc - optind != 2 || !opt.runtime || !opt.stride) {
-        fprintf(stderr, "usage: sweep [--legacy] [--signal] [--stride N] --runtime FILE TARGET PATH\n");
-        return 2;
+    return n;
+}
+
+static bool parse(int argc, char **argv)
+{
+    static const struct option longs[] = {{"legacy", no_argument, NULL, 'l'}, {"first", no_argument, NULL, 'f'},
+                                          {"depth", required_argument, NULL, 'd'}, {"inject", required_argument, NULL, 'i'},
+                                          {"stride", required_argument, NULL, 's'},
+                                          {"runtime", required_argument, NULL, 'r'}, {0}};
+
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        switch (c) {
+        case 'l': opt.legacy = true; break;
+        case 'f': opt.first = true; break;
+        case 'd': opt.depth = (unsigned)atoi(optarg); break;
+        case 's':
+            if (sscanf(optarg, "%lu,%lu", &opt.stride[0], &opt.stride[1]) < 1)
+                return false;
+            break;
+        case 'r': opt.runtime = optarg; break;
+        case 'i':
+            if (!parse_injects(optarg))
+                return false;
+            break;
+        default: return false;
+        }
     }
+    if (argc - optind != 2 || !opt.runtime || !opt.stride[0] || !opt.stride[1] || opt.depth < 1 || opt.depth > 2)
+        return false;
     opt.target = realpath(argv[optind], NULL);
     opt.path = argv[optind + 1];
-    opt.twice = !strcmp(opt.path, "handler");
+    opt.first |= !strcmp(opt.path, "handler");
+    return opt.target;
+}
+
+int main(int argc, char **argv)
+{
+    struct timespec from, to;
+
+    if (!parse(argc, argv)) {
+        fprintf(stderr, "usage: sweep [--legacy] [--first] [--depth 1|2] [--inject A[,B]] [--stride N[,M]] --runtime FILE "
+                        "TARGET PATH\n");
+        return 2;
+    }
     result = mmap(NULL, sizeof(*result), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    chosen = mmap(NULL, MAX_BOUNDARIES * sizeof(*chosen), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (!opt.target || result == MAP_FAILED || chosen == MAP_FAILED) {
+    path_trace = sweep_trace_new(LONGEST);
+    handler_trace = sweep_trace_new(LONGEST);
+    if (result == MAP_FAILED || !path_trace || !handler_trace || sweep_plan_init(&path_plan, LONGEST) ||
+        sweep_plan_init(&handler_plan, LONGEST)) {
         perror("sweep");
         return 2;
     }
-    return report(drive(&(struct drive){.runtime = opt.runtime, .target = opt.target, .path = opt.path,
-                                        .legacy = opt.legacy, .begin = at_begin, .end = at_end}));
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    int status = drive(&(struct drive){.runtime = opt.runtime, .target = opt.target, .path = opt.path,
+                                       .legacy = opt.legacy, .begin = at_begin, .end = at_end});
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    return report(status, (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9);
 }
