@@ -22,9 +22,9 @@ demo: build
 test: build
 	@tests/run.sh $(BUILD)
 
-# Every boundary of every path, with AEX-Notify and without, with a host signal and without. About twenty minutes.
+# Every boundary of every path and the pairs of them, see tests/sweep/all.sh. Less than an hour.
 sweep: build
-	@tests/sweep/all.sh $(BUILD) 1
+	@tests/sweep/all.sh $(BUILD) full
 
 # The decoder against Zydis on whole programs and ten million encodings. Half a minute.
 decoder: build

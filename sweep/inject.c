@@ -8,7 +8,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <ucontext.h>
-#include <stdio.h>
 
 const char *const sweep_inject_name[SWEEP_INJECTS] = {"aex", "signal", "claim", "page"};
 
@@ -55,6 +54,7 @@ static enum softsgx_action give_back(void *arg, const struct softsgx_boundary *b
     (void)arg;
     softsgx_page_out(sweep_map.enclave, now.page, false);
     now.page = 0;
+    b->uc->uc_mcontext.gregs[REG_RDI] = 0; /* the claim: a host that has brought the page back makes none */
     if (!now.handler || now.next < now.shot.points)
         return SOFTSGX_RUN;
     softsgx_step(record, NULL);
@@ -69,7 +69,6 @@ static enum softsgx_action take_page(const struct softsgx_boundary *b, unsigned 
 
     if (!page || !(flags & SWEEP_ARMED)) {
         now.outcome->pointless++;
-        dprintf(2,"DBG rip %lx flags %x rsi %llx rdi %llx rdx %llx rbx %llx rbp %llx rcx %llx\n", b->rip-sweep_map.resume_begin, flags,b->uc->uc_mcontext.gregs[REG_RSI],b->uc->uc_mcontext.gregs[REG_RDI],b->uc->uc_mcontext.gregs[REG_RDX],b->uc->uc_mcontext.gregs[REG_RBX],b->uc->uc_mcontext.gregs[REG_RBP],b->uc->uc_mcontext.gregs[REG_RCX]);
         return SOFTSGX_AEX_RUN;
     }
     now.page = page;
@@ -83,6 +82,7 @@ static enum softsgx_action strike(const struct softsgx_boundary *b)
     enum sweep_inject inject = now.shot.inject[now.next];
     unsigned flags = sweep_flags(b), broken = sweep_broken_invariant(b, flags);
     struct sweep_outcome *o = now.outcome;
+    unsigned point = now.next;
 
     now.broken_into = 0;
     if (b->rip != now.shot.at[now.next].rip) {
@@ -102,7 +102,7 @@ static enum softsgx_action strike(const struct softsgx_boundary *b)
         return take_page(b, flags);
     if (inject == SWEEP_SIGNAL) {
         o->signals++;
-        syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), sweep_map.signal);
+        syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), sweep_map.signal[point]);
     }
     if (inject == SWEEP_CLAIM) {
         if (flags & SWEEP_ARMED)

@@ -7,6 +7,7 @@
  *              there), or in front of the first instruction of the system call gate.
  *     SSA[1].GPRSGX.AEXNOTIFY is 0 always. */
 #include "sweep/sweep.h"
+#include "enclave/tcb.h"
 #include "vigil/layout.h"
 
 #include <stdio.h>
@@ -63,4 +64,13 @@ unsigned sweep_broken_invariant(const struct softsgx_boundary *b, unsigned flags
     softsgx_debug_read(b->enclave, tcb + VIGIL_GS_GPR1 + 167, &bits[1], 1);
     bool right = bits[1] == 0 && (b->cssa || bits[0] == ((flags & SWEEP_ARMED) != 0));
     return right ? 0 : 1u << 16 | (unsigned)bits[1] << 8 | bits[0];
+}
+
+void sweep_fresh(const struct softsgx_boundary *b)
+{
+    uint64_t tcb = b->tcs - VIGIL_GS_TCS, bits = ~0ull, left = ~0ull, none = 0;
+
+    softsgx_debug_write(b->enclave, tcb + offsetof(struct tcb, random_bits), &bits, sizeof(bits));
+    softsgx_debug_write(b->enclave, tcb + offsetof(struct tcb, random_left), &left, sizeof(left));
+    softsgx_debug_write(b->enclave, tcb + offsetof(struct tcb, absent_generation), &none, sizeof(none));
 }

@@ -28,7 +28,7 @@ struct sweep_map {
     uint64_t resume_begin, resume_end, final_jump, gate, loaded;
     uint64_t runtime_low;               /* from here up is the runtime's, below it the application's */
     uint64_t keep;                      /* an address whose breakpoint is somebody else's; 0 none */
-    int signal;                         /* what SWEEP_SIGNAL sends */
+    int signal[2];                      /* what SWEEP_SIGNAL sends as first and as second event */
 };
 extern struct sweep_map sweep_map;
 /* Fills all but enclave, keep and signal. */
@@ -46,6 +46,10 @@ unsigned sweep_flags(const struct softsgx_boundary *b);
 /* SSA[0].AEXNOTIFY at CSSA=0 is 1 exactly where SWEEP_ARMED says so, SSA[1].AEXNOTIFY never. Returns the two bytes if
  * they are wrong, 0 if they are right. */
 unsigned sweep_broken_invariant(const struct softsgx_boundary *b, unsigned flags);
+
+/* So that every pass executes the same instructions: this thread's random delay in the resume is the longest there is from
+ * now on, and no probe is known to be in vain. */
+void sweep_fresh(const struct softsgx_boundary *b);
 
 /* ---- access.c ---- */
 /* The page of application memory that the instruction in front of the boundary accesses: its operand, the stack it pushes

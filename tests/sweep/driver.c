@@ -82,7 +82,8 @@ static void find_symbols(const struct image *image, const void *target, size_t s
     end_at = symbol(target, size, "sweep_end");
     drive_counter = symbol(target, size, "sweep_signals");
     sweep_map.keep = end_at;
-    sweep_map.signal = SIGUSR1;
+    sweep_map.signal[0] = SIGUSR1;
+    sweep_map.signal[1] = SIGHUP; /* two of the same would be one */
     if (sweep_locate(image, &error))
         die(&error);
 }
@@ -105,6 +106,8 @@ static void child(void)
     config->max_threads = 2;
     config->stack_size = 256u << 10;
     config->brk_max_size = 1u << 20;
+    /* The detectors would trip at some passes, and lead them elsewhere than the others. */
+    config->aex.slow_limit = config->aex.step_threshold = 0;
     if (now->legacy)
         config->flags &= ~VIGIL_FLAG_AEX_NOTIFY;
     if (image_build(&image, runtime, runtime_size, config, &error) || image_key_open(NULL, &key, &error) ||

@@ -199,6 +199,7 @@ int main(int argc, char **argv)
     sigaction(SIGSEGV, &sa, NULL);
     sigaction(SIGUSR2, &sa, NULL);
     sigaction(SIGUSR1, &injected, NULL);
+    sigaction(SIGHUP, &injected, NULL);
     for (int i = 0; i < 16; i++)
         for (int j = 0; j < 32; j++)
             patterns[i][j] = (uint8_t)(i * 37 + j * 11 + 5);
