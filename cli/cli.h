@@ -13,6 +13,7 @@ int command_run(int argc, char **argv);
 int command_sign(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_gdb(int argc, char **argv);
+int command_sweep(int argc, char **argv);
 
 /* Prints "vigil: ..." on stderr and returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -20,6 +21,21 @@ int complain(int code, const char *format, ...) __attribute__((format(printf, 2,
 int complain_option(int c, int argc, char **argv);
 /* Flushes stdout; EXIT_BAD_INPUT if what was printed could not be written. */
 int finish_output(void);
+
+/* run.c */
+#define MAX_POLICIES 32
+struct run_settings {
+    int aex_notify;      /* -1: as it is */
+    bool stats;
+    const char *enclave_size, *max_threads;
+    const char *policies[MAX_POLICIES];
+    unsigned policy_count;
+    struct host_options host;
+};
+/* Looks a program up as a shell does. Returns 0 with its absolute path (PATH_MAX bytes), or the exit status, complained. */
+int find_program(const char *name, char *path);
+/* The image of `vigil run -- NAME`. Returns 0 or the exit status. */
+int image_of_program(const struct run_settings *s, const char *name, struct image *image);
 
 /* runtime.c: the runtime ELF, from VIGIL_RUNTIME or beside the executable. */
 /* Its path; false if there is none. */

@@ -15,10 +15,12 @@ static const char usage[] =
     "  vigil run [options] -- PROGRAM [ARGS...]   run a program, no manifest needed\n"
     "  vigil run [options] MANIFEST [ARGS...]     run what a manifest (or a signed image) describes\n"
     "  vigil gdb [options] -- PROGRAM [ARGS...]   debug a program inside its enclave\n"
+    "  vigil sweep [options] -- PROGRAM [ARGS...] interrupt a program everywhere and see whether it notices\n"
     "  vigil sign MANIFEST                        make a signed image\n"
     "  vigil info [MANIFEST|IMAGE]                which SGX is there, and which one will be used\n"
     "\n"
     "`vigil COMMAND --help` explains each. Exit status: the program's own (128+N if signal N ended it);\n"
+    "1 sweep has found a difference,\n"
     "2 wrong command line, 3 bad manifest, image or key, 4 refused by the SGX or by the enclave,\n"
     "126 not executable, 127 not found.\n"
     "\n"
@@ -27,7 +29,7 @@ static const char usage[] =
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"run", command_run}, {"sign", command_sign}, {"info", command_info}, {"gdb", command_gdb}};
+} commands[] = {{"run", command_run}, {"sign", command_sign}, {"info", command_info}, {"gdb", command_gdb}, {"sweep", command_sweep}};
 
 int complain(int code, const char *format, ...)
 {
@@ -84,5 +86,5 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    return complain(EXIT_USAGE, "%s is not a command; there are run, gdb, sign and info (see `vigil --help`)", name);
+    return complain(EXIT_USAGE, "%s is not a command; there are run, gdb, sweep, sign and info (see `vigil --help`)", name);
 }

@@ -36,17 +36,6 @@ static const char usage[] =
     "\n"
     "Exit status: the program's own. Vigil's own lines go to stderr and begin with `vigil:`.\n";
 
-#define MAX_POLICIES 32
-
-struct settings {
-    int aex_notify;      /* -1: as it is */
-    bool stats;
-    const char *enclave_size, *max_threads;
-    const char *policies[MAX_POLICIES];
-    unsigned policy_count;
-    struct host_options host;
-};
-
 static bool parse_number(const char *text, uint64_t max, uint64_t *value)
 {
     char *end;
@@ -81,7 +70,7 @@ static bool parse_schedule(const char *text, struct host_options *host)
 }
 
 /* Returns -1 to go on, else the exit status. */
-static int parse_options(int argc, char **argv, struct settings *s)
+static int parse_options(int argc, char **argv, struct run_settings *s)
 {
     static const struct option longs[] = {
         {"aex-notify", required_argument, NULL, 'n'}, {"tick-hz", required_argument, NULL, 't'},
@@ -132,7 +121,7 @@ static bool is_program(const char *path, struct stat *st)
 }
 
 /* Looks a program up as a shell does. Returns 0 with its absolute path, or the exit status. */
-static int find_program(const char *name, char path[PATH_MAX])
+int find_program(const char *name, char *path)
 {
     const char *search = getenv("PATH");
     char candidate[2 * PATH_MAX];
@@ -159,7 +148,7 @@ static int find_program(const char *name, char path[PATH_MAX])
     return complain(EXIT_NOT_FOUND, "%s: not found in PATH", name);
 }
 
-static int apply_sizes(const struct settings *s, struct vigil_config *config)
+static int apply_sizes(const struct run_settings *s, struct vigil_config *config)
 {
     uint64_t number;
     unsigned long size;
@@ -187,7 +176,7 @@ static int apply_sizes(const struct settings *s, struct vigil_config *config)
 }
 
 /* Returns 0 or the exit status. */
-static int apply_flags(const struct settings *s, struct vigil_config *config)
+static int apply_flags(const struct run_settings *s, struct vigil_config *config)
 {
     struct image_error error;
 
@@ -202,7 +191,7 @@ static int apply_flags(const struct settings *s, struct vigil_config *config)
 }
 
 /* vigil run -- PROGRAM */
-static int image_of_program(const struct settings *s, const char *name, struct image *image)
+int image_of_program(const struct run_settings *s, const char *name, struct image *image)
 {
     struct vigil_config *config;
     struct image_error error;
@@ -222,7 +211,7 @@ static int image_of_program(const struct settings *s, const char *name, struct i
 }
 
 /* A signed image keeps what was measured. */
-static int check_signed_flags(const struct settings *s, const struct image *image, const char *path)
+static int check_signed_flags(const struct run_settings *s, const struct image *image, const char *path)
 {
     bool on = image->config->flags & VIGIL_FLAG_AEX_NOTIFY;
     if (s->policy_count)
@@ -235,7 +224,7 @@ static int check_signed_flags(const struct settings *s, const struct image *imag
 }
 
 /* vigil run MANIFEST or IMAGE */
-static int image_of_file(const struct settings *s, const char *path, struct image *image)
+static int image_of_file(const struct run_settings *s, const char *path, struct image *image)
 {
     struct vigil_config *config;
     struct image_error error;
@@ -270,7 +259,7 @@ static int image_of_file(const struct settings *s, const char *path, struct imag
 int command_run(int argc, char **argv)
 {
     const char *file;
-    struct settings s = {.aex_notify = -1, .host = {.tick_hz = 250, .log_level = -1, .envp = environ}};
+    struct run_settings s = {.aex_notify = -1, .host = {.tick_hz = 250, .log_level = -1, .envp = environ}};
     struct image_error error;
     struct image image;
 

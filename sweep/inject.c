@@ -84,6 +84,8 @@ static enum softsgx_action strike(const struct softsgx_boundary *b)
     struct sweep_outcome *o = now.outcome;
     unsigned point = now.next;
 
+    if (now.broken_into) /* removed now, because take_page() reads the instruction */
+        softsgx_break_at(sweep_map.enclave, now.broken_into, NULL, NULL);
     now.broken_into = 0;
     if (b->rip != now.shot.at[now.next].rip) {
         o->missed++;

@@ -51,6 +51,7 @@ static struct sweep_plan path_plan, handler_plan;
 static struct sweep_shot shot;
 static struct sweep_outcome outcome;
 static uint64_t k, j, tries;   /* positions in the plans */
+static bool warm;
 
 static uint64_t applicable(const struct sweep_plan *plan, const struct sweep_trace *trace, uint64_t from,
                            enum sweep_inject inject)
@@ -196,7 +197,8 @@ static void at_end(void *arg, const struct softsgx_boundary *b)
         aim_k();
         break;
     case HANDLER:
-        if (!judge()) {
+        if (!judge() || !warm) { /* the first event may lead to something that is done only once */
+            warm = true;
             sweep_trace_clear(handler_trace);
             break;
         }
