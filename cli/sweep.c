@@ -308,12 +308,12 @@ int command_sweep(int argc, char **argv)
         return status;
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
-    if ((status = look_at_program(argv[optind])))
-        return status;
-    if (opt.replay)
+    status = look_at_program(argv[optind]);
+    if (!status && opt.replay)
         return replay();
-    if ((status = discover(argv[optind])))
-        return status;
-    status = sweep_all();
+    if (!status)
+        status = discover(argv[optind]);
+    if (!status)
+        status = sweep_all();
     return status >= 0 && !report.tally.interrupted ? status : sweep_summary(&report);
 }

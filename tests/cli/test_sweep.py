@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vigil sweep: finds a planted race, repeats it, and says what is wrong with its command line."""
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+
+import pytest
+
+VIGIL = os.environ.get("VIGIL", "build/cli/vigil")
+
+# The handler adds what main() is about to add itself: wrong only if the signal comes between the two stores.
+RACE = r"""
+#include <signal.h>
+#include <stdio.h>
+static volatile int total, pending;
+static void handler(int s) { (void)s; total += pending; pending = 0; }
+__attribute__((noinline)) static void work(void)
+{ for (int i = 0; i < 5; i++) { pending = 1; total += pending; pending = 0; } }
+int main(void) { signal(SIGALRM, handler); work(); printf("total %d\n", total); return total != 5; }
+"""
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    where = tmp_path_factory.mktemp("sweep")
+    sources = {
+        "race": RACE,
+        "clock": '#include <stdio.h>\n#include <time.h>\nint main(void) { struct timespec t; '
+                 'clock_gettime(CLOCK_MONOTONIC, &t); printf("%ld\\n", t.tv_nsec); }',
+        "echo": '#include <stdio.h>\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(c ^ 1); return 3; }',
+    }
+    for name, text in sources.items():
+        (where / (name + ".c")).write_text(text)
+        subprocess.run(["cc", "-O1", "-static", "-o", where / name, where / (name + ".c")], check=True)
+    subprocess.run(["cc", "-O1", "-static-pie", "-o", where / "race_pie", where / "race.c"], check=True)
+    subprocess.run(["strip", "-o", where / "stripped", where / "race"], check=True)
+    return where
+
+
+def sweep(*arguments, stdin=subprocess.DEVNULL, timeout=120):
+    return subprocess.run([VIGIL, "sweep", *map(str, arguments)], stdin=stdin, capture_output=True, text=True, timeout=timeout)
+
+
+@pytest.mark.parametrize("program", ["race", "race_pie"])
+def test_finds_a_race_and_repeats_it(programs, program):
+    r = sweep("--region", "work", "--inject", "signal", "--signal", "14", "--stride", "1", "--", programs / program)
+    assert r.returncode == 1, r.stderr
+    assert "FAILED at work+0x" in r.stdout and "another exit status" in r.stdout
+    command = shlex.split(re.search(r"^  vigil (sweep .*)$", r.stdout, re.M).group(1))
+    again = subprocess.run([VIGIL, *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 1
+    assert re.search(r"^total [^5]", again.stdout, re.M)
+    assert "another exit status" in again.stderr
+
+
+@pytest.mark.parametrize("options", [["--inject", "aex"], ["--inject", "fault"], ["--inject", "claim"],
+                                     ["--inject", "signal"], ["--depth", "2", "--stride", "5,150"],
+                                     ["--depth", "2", "--inject", "fault,signal", "--stride", "3,150"]])
+def test_what_the_program_cannot_see(programs, options):
+    r = sweep("--region", "work", *options, "--", programs / "race")
+    assert r.returncode == 0, r.stdout + r.stderr
+    assert ", 0 failed" in r.stdout and " 0 runs" not in r.stdout
+
+
+def test_json(programs):
+    r = sweep("--json", "--region", "work", "--inject", "signal", "--signal", "14", "--", programs / "race")
+    assert r.returncode == 1, r.stderr
+    result = json.loads(r.stdout)
+    assert result["runs"] == result["boundaries"] and result["failed"] == len(result["failures"]) > 0
+    assert all(f["place"].startswith("work+0x") and f["schedule"].startswith("signal:") for f in result["failures"])
+
+
+def test_from_one_symbol_to_another(programs):
+    whole = json.loads(sweep("--json", "--region", "main", "--stride", "500", "--", programs / "race").stdout)
+    part = json.loads(sweep("--json", "--region", "main..work", "--stride", "500", "--", programs / "race").stdout)
+    assert 0 < part["instructions"] < whole["instructions"]
+
+
+def test_all_and_automatic_stride(programs):
+    r = sweep("--all", "--stride", "2000", "--", programs / "race")
+    assert r.returncode == 0, r.stderr
+    assert int(re.search(r"(\d+) instructions", r.stdout).group(1)) > 1000
+
+
+def test_input_is_given_to_every_run(programs, tmp_path):
+    (tmp_path / "input").write_text("some text\n")
+    with open(tmp_path / "input") as stdin:
+        r = sweep("--region", "main", "--stride", "100", "--", programs / "echo", stdin=stdin)
+    assert r.returncode == 0, r.stdout + r.stderr
+
+
+@pytest.mark.parametrize("arguments, code, message", [
+    ([], 2, "nothing to sweep"),
+    (["--depth", "3", "--", "race"], 2, "--depth is 1 or 2"),
+    (["--inject", "nmi", "--", "race"], 2, "--inject is"),
+    (["--signal", "9", "--", "race"], 2, "--signal is"),
+    (["--stride", "0", "--", "race"], 2, "--stride is"),
+    (["--stride", "3,", "--", "race"], 2, "--stride is"),
+    (["--region", "..work", "--", "race"], 2, "--region is"),
+    (["--region", "work", "--all", "--", "race"], 2, "one of them"),
+    (["--replay", "aex:1", "--", "race"], 2, "--replay wants"),
+    (["--region", "wrok", "--", "race"], 3, "nearest name is work"),
+    (["--", "stripped"], 3, "no symbol table"),
+    (["--", "clock"], 3, "two undisturbed runs differ"),
+    (["--region", "abort", "--", "race"], 3, "never reached"),
+    (["--", "nothing-there"], 127, "nothing-there"),
+    (["--colour", "--", "race"], 2, "not an option"),
+])
+def test_says_what_is_wrong(programs, arguments, code, message):
+    if arguments and arguments[-1] != "nothing-there":
+        arguments = [*arguments[:-1], programs / arguments[-1]]
+    r = sweep(*arguments)
+    assert r.returncode == code, r.stderr
+    assert message in r.stderr
+    assert r.stderr.count("\n") <= 2
+
+
+def test_interrupted_it_says_how_far_it_got(programs):
+    p = subprocess.Popen([VIGIL, "sweep", "--all", "--stride", "1", "--", str(programs / "race")], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    time.sleep(3)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=30)
+    assert p.returncode == 130, err
+    assert out.splitlines()[-1].startswith("interrupted: ")
