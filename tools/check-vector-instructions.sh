@@ -6,9 +6,10 @@
 # uses. All three stay below AVX and x87: that the upper parts and MXCSR survive depends on it.
 # usage: check-vector-instructions.sh RUNTIME_ELF
 set -euo pipefail
-# Without the addresses: fadd is one, too.
+# Without the addresses: fadd is one, too. Every mnemonic that begins with f is x87 (or FXSAVE and its kin), but for the
+# prefix fs; vzeroupper, emms and the like name no register.
 found=$(objdump -d --no-show-raw-insn "$1" | awk '/^[0-9a-f]+ </ {exempt = $2 == "<roll_back>:" || $2 == "<decode>:" || $2 == "<stage1_entry>:"} !exempt' |
-    sed 's/^ *[0-9a-f]*:\t//' | grep -E '%[xyz]mm[0-9]|%mm[0-7]|%st|\bf(ld|st|add|mul|div|sub|xch|init|nstcw|ldcw)[a-z]*\b|%k[0-7]|\b(ld|st)mxcsr\b|\bemms\b' || true)
+    sed 's/^ *[0-9a-f]*:\t//' | grep -E '%[xyzt]mm[0-9]|%mm[0-7]|%st|%k[0-7]|^f([^s]|s[a-z])[a-z0-9]*( |$)|^(fwait|wait|emms|vzero[a-z]+)\b|\bv?(ld|st)mxcsr\b' || true)
 if [ -n "$found" ]; then
     echo "vector or x87 instructions in the runtime $1:"
     echo "$found" | head -20
