@@ -3,9 +3,10 @@
 
 BUILD := build
 RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
+LAB := --runtime $(RUNTIME) --target $(BUILD)/tests/defects/target
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test demo decoder sweep storm bench lint asan clean
+.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench lint asan clean
 
 all: build
 
@@ -29,6 +30,14 @@ sweep: build
 # The decoder against Zydis on whole programs and ten million encodings. Half a minute.
 decoder: build
 	@tests/decoder/all.sh $(BUILD)/tests/decoder/differential full
+
+# A test for each known defect, at every place, with what it found when the defect was planted. DEFECTS="D1 B2": these alone.
+defects: build
+	@$(BUILD)/tests/defects/defects $(LAB) --vigil $(BUILD)/cli/vigil --source . --verbose $(DEFECTS)
+
+# A million AEXs in front of one instruction: nothing grows. Less than a minute.
+back-to-back: build
+	@$(BUILD)/tests/defects/back_to_back $(LAB) -n 1000000
 
 storm: build
 	@tests/storm.sh $(BUILD) 1000000

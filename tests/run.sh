@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# `make test`: unit and trap tests, native runs of the test programs, checks, sampled sweep, short storm (all by meson),
-# then whole programs in enclaves (pytest). The last line counts: N passed, N failed[, N skipped]. usage: run.sh BUILD
+# `make test`: unit and trap tests, native runs of the test programs, checks, sampled sweep, known defects, short storm
+# (all by meson), then whole programs in enclaves (pytest). The last line counts: N passed, N failed[, N skipped].
+# usage: run.sh BUILD
 set -uo pipefail
 cd "$(dirname "$0")/.."
 build=$(realpath "$1")

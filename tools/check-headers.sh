@@ -19,7 +19,7 @@ for h in include/*/*.h softsgx/softsgx.h softsgx/cpu.h image/*.h host/host.h; do
     done
 done
 # The enclave's and the LibOS's own: freestanding C.
-for h in enclave/*.h libos/libos.h libos/*/*.h host/internal.h softsgx/*.h cli/*.h tests/sweep/*.h; do
+for h in enclave/*.h libos/libos.h libos/*/*.h host/internal.h softsgx/*.h cli/*.h tests/sweep/*.h tests/defects/*.h; do
     for compiler in gcc clang; do
         try $compiler $flags -std=gnu17 -Wno-unused-function -x c "$h"
     done
