@@ -302,7 +302,7 @@ syscall_gate:
  * application's page (RSP is TCB_PROBE_WORD then): ERESUME morphs, stage 1 keeps the checkpoint and comes back to
  * resume_ready: the region restarts, nothing grows. In legacy mode ERESUME continues it (and there is no stub).
  * One aligned block, so that it never crosses a page; its size is checked below. */
-#define RESUME_ALIGN 1024
+#define RESUME_ALIGN 2048
 
 /* A load or locked no-op that may fault: stage 1 finds its plan number in probe_table. */
 .macro PROBE number, insn:vararg
@@ -363,15 +363,15 @@ resume_begin:
     rdgsbase %r10
     leaq TCB_PROBE_WORD(%r10), %r10
     movl $4096, %ecx
-/* The warm loop: 64 lines of five pages, sixteen lines a turn; each turn executes the RET byte of the application's page,
+/* The warm loop: 64 lines of five pages, 32 lines a turn; each turn executes the RET byte of the application's page,
  * so the instruction TLB holds it until the end. The RET pops TCB_PROBE_WORD: no stack, no red zone is touched. */
 warm_loop:
     movq %r10, %rsp
     jmpq *%r9
 .globl probe_back
 probe_back:
-    subl $1024, %ecx
-    .irp at, 896, 768, 640, 512, 384, 256, 128, 0
+    subl $2048, %ecx
+    .irp at, 1920, 1792, 1664, 1536, 1408, 1280, 1152, 1024, 896, 768, 640, 512, 384, 256, 128, 0
     WARM_LINES \at
     .endr
     jnz warm_loop

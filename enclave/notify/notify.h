@@ -26,6 +26,7 @@ uint64_t ret_table_find(uint64_t page, uint64_t valid, uint64_t generation);
 #define POLICY_SLOW     (1u << 2)   /* the warm loop was too slow, many times in a row */
 
 struct notify_policy {
+    bool legacy;               /* AEX-Notify is off */
     uint64_t counting;         /* all ones: mitigation is not "none" */
     uint64_t stub_after_aex, stub_after_syscall;   /* 0 or 1 */
     uint64_t step_threshold;   /* of 64; more than 64 means never */

@@ -14,6 +14,7 @@ void notify_policy_init(void)
     bool on = aex_notify_on();
 
     notify_policy = (struct notify_policy){
+        .legacy = !on,
         .counting = -(uint64_t)(c->mitigation != VIGIL_MITIGATION_NONE),
         .stub_after_aex = on && c->mitigation == VIGIL_MITIGATION_PREFETCH,
         .stub_after_syscall = on && c->mitigation == VIGIL_MITIGATION_PREFETCH && c->on_syscall_return,

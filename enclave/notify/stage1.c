@@ -101,7 +101,7 @@ enum stage1_action stage1(uint32_t untrusted_claim)
     bool deliver = valid || blind_fault || probe || tripped || __atomic_load_n(&t->shared->pending, __ATOMIC_RELAXED);
     deliver |= t->upcall_wanted; /* whether `inside` or not */
 
-    if (!deliver && !aex_notify_on())
+    if (!deliver && notify_policy.legacy)
         return STAGE1_EEXIT;
     gpr->aexnotify = 0;
     if (!deliver)
@@ -114,5 +114,5 @@ enum stage1_action stage1(uint32_t untrusted_claim)
     t->event.tripped = tripped;
     t->delivered++;
     gpr->exitinfo = 0;
-    return aex_notify_on() ? STAGE1_DELIVER : deliver_legacy(t, gpr);
+    return notify_policy.legacy ? deliver_legacy(t, gpr) : STAGE1_DELIVER;
 }
