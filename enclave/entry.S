@@ -375,6 +375,7 @@ probe_back:
     WARM_LINES \at
     .endr
     jnz warm_loop
+warm_end:
     /* Slower than the limit: with caches off every load of the loop costs thousands of cycles (policy.c judges). */
     lfence
     rdtsc

@@ -108,6 +108,8 @@ static void child(void)
     config->brk_max_size = 1u << 20;
     /* The detectors would trip at some passes, and lead them elsewhere than the others. */
     config->aex.slow_limit = config->aex.step_threshold = 0;
+    if (now->policy && manifest_aex_policy(config, now->policy, &error))
+        die(&error);
     if (now->legacy)
         config->flags &= ~VIGIL_FLAG_AEX_NOTIFY;
     if (image_build(&image, runtime, runtime_size, config, &error) || image_key_open(NULL, &key, &error) ||
