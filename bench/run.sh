@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Figures: start-up of a static hello world (native, AEX-Notify on and off; interleaved, medians of 21), and instructions
-# that an interruption, a trapped system call and a page fault cost inside the enclave. usage: run.sh BUILD
+# that an interruption, a trapped system call and a page fault cost inside the enclave; cycles of the mitigation against a plain
+# loop over the same lines. usage: run.sh BUILD
 set -euo pipefail
 build=$1
 hello=$build/tests/programs/hello
@@ -27,3 +28,5 @@ for name, t in times.items():
 PY
 echo "instructions inside the enclave, the host's part left out (a step over a repeated string instruction is one each)"
 "$build/tests/sweep/cost" --runtime "$build/enclave/vigil-runtime.elf" "$build/tests/sweep/target" 2>/dev/null | sed 's/^/  /'
+echo "cycles of the time-stamp counter, outside an enclave, medians of interleaved runs"
+"$build/bench/stub" | sed 's/^/  /'

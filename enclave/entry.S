@@ -323,6 +323,7 @@ syscall_gate:
 
 .balign RESUME_ALIGN
 resume_block:
+.globl resume_ready
 resume_ready:
     cmpq $0, %gs:TCB_STUB_DUE
     je resume_begin
