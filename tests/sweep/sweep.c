@@ -115,6 +115,7 @@ static void aim_k(void)
         return;
     }
     phase = opt.depth == 2 ? HANDLER : SHOOT;
+    warm = false;
     sweep_trace_clear(handler_trace);
     aim(0, &path_plan, path_trace, k);
 }
@@ -197,7 +198,7 @@ static void at_end(void *arg, const struct softsgx_boundary *b)
         aim_k();
         break;
     case HANDLER:
-        if (!judge() || !warm) { /* the first event may lead to something that is done only once */
+        if (!judge() || !warm) { /* what is done only once is done the first time: a page's RET byte is looked for, say */
             warm = true;
             sweep_trace_clear(handler_trace);
             break;
