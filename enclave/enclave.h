@@ -171,6 +171,9 @@ int random_bytes(void *buf, size_t n);                /* RDRAND; 0 or -EIO */
 /* ---- the mitigation ----------------------------------------------------------------------------------------------- */
 /* Permissions or contents of application memory have changed: what the mitigation remembers of pages is void. */
 void mitigation_memory_changed(void);
+/* Code has been loaded at [start, end), and is still writable: gives pages without a RET byte one, where that changes nothing.
+ * The pages are the code's alone. */
+void mitigation_code_loaded(uint64_t start, uint64_t end);
 
 /* ---- what the LibOS provides ------------------------------------------------------------------------------------ */
 /* First thread, runtime mode: load the program and fill current_regs(). An error ends the process with a message. */

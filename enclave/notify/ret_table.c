@@ -6,6 +6,7 @@
  * not believed. The index is the page number, which the host knows. */
 #include "enclave/internal.h"
 #include "enclave/notify/notify.h"
+#include "enclave/notify/ret_plant.h"
 
 #define ENTRIES 1024
 #define RET 0xc3
@@ -66,4 +67,19 @@ uint64_t ret_table_find(uint64_t page, uint64_t valid, uint64_t generation)
         __atomic_store_n(&table[slot].generation, generation, __ATOMIC_RELEASE);
     }
     return where & valid & ~-(where >> 63);
+}
+
+void mitigation_code_loaded(uint64_t start, uint64_t end)
+{
+    unsigned planted = 0, without = 0;
+
+    if (!notify_policy.stub_after_aex)
+        return;
+    for (uint64_t page = start; page < end; page += VIGIL_PAGE) {
+        enum ret_plant found = ret_plant((uint8_t *)page, VIGIL_PAGE, end - page < VIGIL_PAGE ? end - page : VIGIL_PAGE);
+        planted += found == RET_PLANTED;
+        without += found == RET_NONE;
+    }
+    log_line(VIGIL_LOG_DEBUG, "AEX-Notify: %lu pages of code at 0x%lx: %u got a RET byte for the execute probe, %u have none",
+             (end - start + VIGIL_PAGE - 1) / VIGIL_PAGE, start, planted, without);
 }

@@ -53,6 +53,22 @@ static int map_segment(const struct elf_image *image, uint32_t i, uint64_t bias)
     return at < 0 ? (int)at : 0;
 }
 
+/* The pages that are this segment's alone, if it is code that the program cannot change. */
+static void tell_of_code(const struct elf_image *image, uint32_t i, uint64_t bias)
+{
+    const struct elf_segment *s = &image->segment[i];
+    uint64_t start = first_page(s), end = s->vaddr + s->memsz;
+
+    if (!(s->prot & PROT_EXEC) || s->prot & PROT_WRITE)
+        return;
+    if (i && end_page(&image->segment[i - 1]) > start)
+        start += VIGIL_PAGE;
+    if (i + 1 < image->segments && first_page(&image->segment[i + 1]) < end_page(s))
+        end = page_down(end);
+    if (start < end)
+        mitigation_code_loaded(start + bias, end + bias);
+}
+
 /* A page shared by segments gets what any of them needs. */
 static int protect_segments(const struct elf_image *image, uint64_t bias)
 {
@@ -90,6 +106,8 @@ static bool load_image(struct file *file, const struct elf_image *image, uint64_
             return false;
         }
     }
+    for (uint32_t i = 0; i < image->segments; i++)
+        tell_of_code(image, i, bias);
     int error = protect_segments(image, bias);
     if (error)
         format(cause, ELF_CAUSE_SIZE, "cannot protect its segments: error %d", -error);

@@ -235,6 +235,11 @@ long ocall_syscall_intr(long nr, long a0, long a1, long a2, long a3, long a4, lo
     return result;
 }
 
+void mitigation_code_loaded(uint64_t start, uint64_t end)
+{
+    (void)start, (void)end;
+}
+
 void mitigation_memory_changed(void)
 {
 }
