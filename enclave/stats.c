@@ -7,9 +7,10 @@ static void print_thread(const struct tcb *t)
 {
     log_line(VIGIL_LOG_ERROR,
              "stats: thread %u: notifications %lu, coalesced restarts %lu, delivered %lu, runtime faults handled %lu, "
-             "EENTER %lu, EEXIT %lu, resumes %lu, EDECCSSA %lu",
+             "EENTER %lu, EEXIT %lu, resumes %lu, EDECCSSA %lu, stubs %lu, instructions not known %lu, probe faults %lu, "
+             "AEXs with little progress %lu, slow loops %lu",
              t->slot, t->notifications, t->coalesced, t->delivered, t->runtime_fixups, t->stats.eenter, t->stats.eexit,
-             t->stats.resumes, t->stats.edeccssa);
+             t->stats.resumes, t->stats.edeccssa, t->stats.stub, t->unknown, t->probe_faults, t->little, t->slow_count);
 }
 
 void enclave_print_exit_lines(void)

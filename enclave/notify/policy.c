@@ -60,6 +60,11 @@ void notify_policy_act(struct tcb *t, uint32_t tripped)
         report(t, POLICY_BUDGET, "interruptions since the last system call", t->budget_used, notify_policy.budget);
     if (tripped & POLICY_SLOW)
         report(t, POLICY_SLOW, "warm loops slower than the limit in a row (caches off?)", t->slow_run, SLOW_IN_A_ROW - 1);
-    /* Once is enough until it has recovered. */
-    t->history = t->little_recent = t->budget_used = t->slow_run = 0;
+    /* Once is enough until it has recovered. Each by itself: else the one that trips sooner would keep the other from it. */
+    if (tripped & POLICY_STEPPING)
+        t->history = t->little_recent = 0;
+    if (tripped & POLICY_BUDGET)
+        t->budget_used = 0;
+    if (tripped & POLICY_SLOW)
+        t->slow_run = 0;
 }

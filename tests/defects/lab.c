@@ -168,6 +168,11 @@ static void child(size_t runtime_size)
     config->stack_size = 256u << 10;
     config->brk_max_size = 1u << 20;
     config->aex.step_threshold = 0; /* these tests step, and no detector shall say so in between */
+    for (const char *const *p = now->policies; p && *p; p++)
+        if (manifest_aex_policy(config, *p, &error))
+            die(&error);
+    if (now->policies)
+        options.log_level = VIGIL_LOG_WARNING;
     if (now->flags & LAB_LEGACY)
         config->flags &= ~VIGIL_FLAG_AEX_NOTIFY;
     if (now->flags & LAB_NO_EXINFO)

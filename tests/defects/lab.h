@@ -17,6 +17,7 @@ enum {
 struct lab_run {
     const char *path;                   /* the target's argument */
     unsigned flags;
+    const char *const *policies;        /* KEY=VALUE of sgx.aex_notify, up to NULL; or NULL */
     void (*image)(struct image *image);  /* between layout and signature; in regular context */
     void (*tamper)(struct image *image); /* behind the signature */
     void (*ready)(void);                /* the program is in memory and has not run; a breakpoint callback */
