@@ -5,7 +5,7 @@
 #   depth 2: a second one in front of every boundary of what handles the first. The path is plain computation behind an AEX:
 #            stage 1, stage 2 if there is something to deliver, the preparation with the decoder, the armed resume with its
 #            probes, the application; the second event may hit any of it, and any of what the first one leads to.
-# Where a signal comes first, what follows is long: "full" takes every N-th of the second points then, others for each
+# Where a signal comes first, what follows is long: "full" takes every N-th of the second points (but all AEXs), others for each
 # first point; and samples of the paths `fault` and `handler`. usage: all.sh BUILD sample|full
 set -uo pipefail
 build=$1 size=$2
@@ -29,7 +29,7 @@ jobs_list() {
         echo "--first --inject $kind --stride $(sample 11 1) handler"
     done
     # Longest first, so that both processors are busy to the end.
-    echo "--first --depth 2 --inject signal,aex --stride $(sample 67,97 1,2) compute"
+    echo "--first --depth 2 --inject signal,aex --stride $(sample 67,97 1,1) compute"
     echo "--first --depth 2 --inject aex,aex --stride $(sample 31,37 1,1) compute"
     echo "--first --depth 2 --inject aex,signal --stride $(sample 31,37 1,1) compute"
     echo "--first --depth 2 --inject claim,aex --stride $(sample 31,37 1,1) compute"
