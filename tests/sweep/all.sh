@@ -5,8 +5,7 @@
 #   depth 2: a second one in front of every boundary of what handles the first. The path is plain computation behind an AEX:
 #            stage 1, stage 2 if there is something to deliver, the preparation with the decoder, the armed resume with its
 #            probes, the application; the second event may hit any of it, and any of what the first one leads to.
-# Where a signal comes first, what follows is long: "full" takes every N-th of the second points (but all AEXs), others for each
-# first point; and samples of the paths `fault` and `handler`. usage: all.sh BUILD sample|full
+# "full" takes all of them; of the paths `handler` and `fault` it takes samples at depth 2. usage: all.sh BUILD sample|full
 set -uo pipefail
 build=$1 size=$2
 out=$(mktemp -d)
@@ -36,11 +35,11 @@ jobs_list() {
     echo "--first --depth 2 --inject aex,claim --stride $(sample 31,7 1,1) compute"
     echo "--first --depth 2 --inject page,aex --stride $(sample 7,37 1,1) compute"
     echo "--first --depth 2 --inject aex,page --stride $(sample 31,3 1,1) compute"
-    echo "--first --depth 2 --inject signal,signal --stride $(sample 67,197 1,11) compute"
+    echo "--first --depth 2 --inject signal,signal --stride $(sample 67,197 1,1) compute"
     echo "--first --depth 2 --inject claim,signal --stride $(sample 31,97 1,1) compute"
     echo "--first --depth 2 --inject page,signal --stride $(sample 7,97 1,1) compute"
-    echo "--first --depth 2 --inject signal,page --stride $(sample 67,7 1,3) compute"
-    echo "--first --depth 2 --inject signal,claim --stride $(sample 67,37 1,7) compute"
+    echo "--first --depth 2 --inject signal,page --stride $(sample 67,7 1,1) compute"
+    echo "--first --depth 2 --inject signal,claim --stride $(sample 67,37 1,1) compute"
     echo "--first --depth 2 --inject claim,claim --stride $(sample 31,37 1,1) compute"
     echo "--first --depth 2 --inject claim,page --stride $(sample 31,3 1,1) compute"
     echo "--first --depth 2 --inject page,claim --stride $(sample 7,37 1,1) compute"
