@@ -101,9 +101,12 @@ decode:
     andq %rax, %r11
     SKIP
     shrq %cl, %rdx
-    /* The bits of all of them. */
+    /* The bits of all of them, also of those that are too many: the length must be right for "needs more". */
     movq %r11, %rax
-    shrq $16, %rax
+    shrq $32, %rax
+    orl %eax, %r11d
+    movl %r11d, %eax
+    shrl $16, %eax
     orl %eax, %r11d
     movl %r11d, %eax
     shrl $8, %eax

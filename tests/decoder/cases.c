@@ -89,6 +89,17 @@ static void prefetch_is_no_read(void **state)
     assert_int_equal(d.operand[0].access | d.operand[1].access, 0);
 }
 
+static void too_many_prefixes_are_not_known_but_complete(void **state)
+{
+    (void)state;
+    struct decoded d = RUN("\xf0\x26\x26\x3e\x3e\x66\x81\x83\x85\x8a\x0e\xba\xbd\x31\xad");
+    assert_int_equal(d.length, 0);
+    assert_int_equal(d.needs_more, 0);
+    d = run("\xf0\x26\x26\x3e\x3e\x66\x81\x83\x85\x8a\x0e\xba\xbd\x31", 14, 13);
+    assert_int_equal(d.length, 0);
+    assert_int_equal(d.needs_more, 1);
+}
+
 static void rare_forms_in_memory_are_not_known(void **state)
 {
     (void)state;
@@ -191,6 +202,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(disp32_is_sign_extended, setup), cmocka_unit_test_setup(strings_use_rsi_and_rdi, setup),
         cmocka_unit_test_setup(an_empty_rep_touches_nothing, setup), cmocka_unit_test_setup(prefetch_is_no_read, setup),
+        cmocka_unit_test_setup(too_many_prefixes_are_not_known_but_complete, setup),
         cmocka_unit_test_setup(rare_forms_in_memory_are_not_known, setup),
         cmocka_unit_test_setup(pop_ret_and_leave_read, setup),
         cmocka_unit_test_setup(rip_relative_counts_the_immediate, setup),
