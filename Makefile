@@ -27,7 +27,7 @@ test: build
 sweep: build
 	@tests/sweep/all.sh $(BUILD) full
 
-# The decoder against Zydis on whole programs and ten million encodings. Half a minute.
+# The decoder against Zydis on whole programs and 25 million encodings. Half a minute.
 decoder: build
 	@tests/decoder/all.sh $(BUILD)/tests/decoder/differential full
 

@@ -330,10 +330,16 @@ static int check_file(const char *path)
 }
 
 /* Legal more often than chance would have it: prefixes, an escape, an opcode, ModRM, and noise. */
+/* An opcode map of VEX or EVEX: mostly one that is known. */
+static uint64_t map(unsigned all)
+{
+    return next_random() % 8 ? 1 + next_random() % 3 : next_random() % all;
+}
+
 static void generate(uint8_t code[16])
 {
     static const uint8_t legacy[] = {0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
-    unsigned n = 0, prefixes = next_random() % 8 < 5 ? 0 : (unsigned)(next_random() % 5);
+    unsigned n = 0, prefixes = next_random() % 8 < 5 ? 0 : (unsigned)(next_random() % 8);
     uint64_t noise[2] = {next_random(), next_random()};
 
     memcpy(code, noise, 16);
@@ -347,10 +353,10 @@ static void generate(uint8_t code[16])
     case 2: case 3: code[n++] = 0x0f; break;
     case 4: code[n++] = 0x0f, code[n++] = next_random() % 2 ? 0x38 : 0x3a; break;
     case 5: code[n++] = 0xc5; n++; break;
-    case 6: code[n++] = 0xc4; code[n++] = (uint8_t)((next_random() & 0xe0) | (1 + next_random() % 3)); n++; break;
+    case 6: code[n++] = 0xc4; code[n++] = (uint8_t)((next_random() & 0xe0) | map(32)); n++; break;
     case 7: case 8:
         code[n++] = 0x62;
-        code[n++] = (uint8_t)((next_random() & 0xf0) | (1 + next_random() % 3));
+        code[n++] = (uint8_t)((next_random() & 0xf0) | map(16));
         code[n++] = (uint8_t)(next_random() | 4);
         code[n++] = (uint8_t)(next_random() % 2 ? (next_random() & 0x60) | 8 : next_random());
         break;
