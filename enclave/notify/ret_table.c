@@ -12,7 +12,7 @@
 #define RET 0xc3
 #define NONE (1ull << 63) /* the page has no RET, or may not be probed */
 
-static struct { uint64_t where, generation; } table[ENTRIES];
+static struct { uint64_t where, generation; } ret_table[ENTRIES];
 
 static uint64_t load(const uint64_t *address, bool *ok)
 {
@@ -56,15 +56,15 @@ static inline bool is_ret(uint64_t address)
 uint64_t ret_table_find(uint64_t page, uint64_t valid, uint64_t generation)
 {
     uint64_t slot = page / VIGIL_PAGE % ENTRIES;
-    uint64_t where = __atomic_load_n(&table[slot].where, __ATOMIC_RELAXED);
+    uint64_t where = __atomic_load_n(&ret_table[slot].where, __ATOMIC_RELAXED);
     bool known = (where & ~NONE & ~(uint64_t)(VIGIL_PAGE - 1)) == page &&
-                 __atomic_load_n(&table[slot].generation, __ATOMIC_ACQUIRE) == generation;
+                 __atomic_load_n(&ret_table[slot].generation, __ATOMIC_ACQUIRE) == generation;
 
     if (__builtin_expect((!known || (!(where >> 63) && !is_ret(where))) && valid, 0)) {
         where = find(page);
         /* Another thread may write the same slot: a pair that does not belong together is found out by the page. */
-        __atomic_store_n(&table[slot].where, where, __ATOMIC_RELAXED);
-        __atomic_store_n(&table[slot].generation, generation, __ATOMIC_RELEASE);
+        __atomic_store_n(&ret_table[slot].where, where, __ATOMIC_RELAXED);
+        __atomic_store_n(&ret_table[slot].generation, generation, __ATOMIC_RELEASE);
     }
     return where & valid & ~-(where >> 63);
 }

@@ -8,7 +8,9 @@
  *
  * All must be the same, but for the application's memory, which the decoder's fetch and the stub touch on purpose, and for the
  * random delay, which is at its longest here. Two things are known to show (docs/aex-notify.md), and are shown here to be
- * noticed: that an instruction lies on two pages, and that a page of code is interrupted for the first time.
+ * noticed, for no other reason and to no greater extent: that an instruction lies on two pages (the decoder runs twice, with
+ * other values in the same way), and that a page of code is interrupted for the first time (its RET is looked for, once).
+ * A third is taken out of the addresses: which slot of the table of RETs is read. It must be the one of the code page's number.
  *
  * usage: constant_time --runtime FILE --target PROGRAM [--rounds N] */
 #include "tests/defects/lab.h"
@@ -26,10 +28,10 @@
 struct entry { uint64_t rip, touched; };
 struct trace { unsigned count; struct entry entry[LONGEST]; };
 
-static struct trace reference, seen;
+static struct trace reference, crossing, seen;
 static uint64_t rounds = 8;
 
-static enum { UNDISTURBED, LIST, WARM, VALUES, RESUME, CROSSING, FRESH, LAST } phase;
+static enum { UNDISTURBED, LIST, WARM, VALUES, RESUME, CROSSING, CROSSING_AGAIN, FRESH, FRESH_AGAIN, LAST } phase;
 static uint64_t place[PLACES], places; /* the application's boundaries */
 static uint64_t first_at, second_at, round_number, at, armed;
 static enum { WALK, HANDLE, RECORD, RECORDED } state;
@@ -47,6 +49,15 @@ static uint64_t register_value(const struct softsgx_boundary *b, ZydisRegister r
     if (ZydisRegisterGetClass(reg) != ZYDIS_REGCLASS_GPR64)
         lab_fail("an address by register %lu at 0x%lx", reg, b->rip, 0);
     return (uint64_t)b->uc->uc_mcontext.gregs[order[ZydisRegisterGetId(reg) & 15]];
+}
+
+/* The slot of ret_table.c that belongs to the interrupted page of code counts as the first one; any other one as itself. */
+static uint64_t without_code_page(uint64_t address)
+{
+    const uint64_t slot = 16, table = lab_runtime_symbol("ret_table"), size = lab_runtime_size("ret_table");
+    const uint64_t own = place[first_at] / VIGIL_PAGE % (size / slot) * slot;
+
+    return address - table - own < slot ? address - own : address;
 }
 
 /* The runtime's memory, as one number. The application's does not count, nor what stands in for it where a probe of the
@@ -76,7 +87,7 @@ static uint64_t touched(const struct softsgx_boundary *b)
             address += b->tcs - VIGIL_GS_TCS;
         bool probe = lab_where(b) == LAB_RESUME && m->segment != ZYDIS_REGISTER_GS;
         if (!probe && address >= lab.runtime_low)
-            sum = sum * 0x100000001b3ull + address;
+            sum = sum * 0x100000001b3ull + without_code_page(address);
     }
     return sum;
 }
@@ -92,8 +103,10 @@ static void record(const struct softsgx_boundary *b)
 {
     if (seen.count == LONGEST)
         lab_fail("more than %lu instructions to the application", LONGEST, 0, 0);
-    /* The ENCLU instructions and those of the application under the execute probe have no operands of interest. */
-    seen.entry[seen.count++] = (struct entry){b->rip, b->rip >= lab.runtime_low ? touched(b) : 0};
+    /* The execute probe's RET, on the interrupted page of code: where on it does not count. */
+    if (b->rip < lab.runtime_low && b->rip / VIGIL_PAGE != place[first_at] / VIGIL_PAGE)
+        lab_fail("the execute probe goes to 0x%lx when the AEX is at 0x%lx", b->rip, place[first_at], 0);
+    seen.entry[seen.count++] = b->rip < lab.runtime_low ? (struct entry){0} : (struct entry){b->rip, touched(b)};
 }
 
 static enum softsgx_action step(void *arg, const struct softsgx_boundary *b)
@@ -160,31 +173,55 @@ static void begin(void *arg, const struct softsgx_boundary *b)
 /* ---- from one pass to the next ---- */
 
 /* Number of the entry in which they differ; their length if they do not. */
-static unsigned difference(void)
+static unsigned difference(const struct trace *from)
 {
     unsigned i = 0;
 
-    while (i < seen.count && i < reference.count && !memcmp(&seen.entry[i], &reference.entry[i], sizeof(seen.entry[i])))
+    while (i < seen.count && i < from->count && !memcmp(&seen.entry[i], &from->entry[i], sizeof(seen.entry[i])))
         i++;
     return i;
 }
 
-static void must_be_same(void)
+static void must_equal(const struct trace *from)
 {
-    unsigned i = difference();
+    unsigned i = difference(from);
 
-    if (i == seen.count && i == reference.count)
+    if (i == seen.count && i == from->count)
         return;
-    if (i < seen.count && i < reference.count && seen.entry[i].rip == reference.entry[i].rip)
+    if (i < seen.count && i < from->count && seen.entry[i].rip == from->entry[i].rip)
         lab_fail("at instruction %lu, 0x%lx, other memory is touched when the AEX is at 0x%lx", i, seen.entry[i].rip, place[first_at]);
     lab_fail("instruction %lu is the one at 0x%lx when the AEX is at 0x%lx", i,
              i < seen.count ? seen.entry[i].rip : 0, place[first_at]);
 }
 
-static void must_differ(void)
+static unsigned decoder_runs(const struct trace *trace)
 {
-    if (seen.count == reference.count && difference() == seen.count)
-        lab_fail("an exception that should show does not: AEX at 0x%lx", place[first_at], 0, 0);
+    unsigned runs = 0;
+
+    for (unsigned i = 0; i < trace->count; i++)
+        runs += trace->entry[i].rip == lab_runtime_symbol("decode");
+    return runs;
+}
+
+/* All else that could make a difference is known by now: the page is not a new one. */
+static void must_decode_twice(void)
+{
+    if (decoder_runs(&reference) != 1 || decoder_runs(&seen) != 2)
+        lab_fail("the decoder ran %lu times for an instruction on two pages, and %lu times for others", decoder_runs(&seen),
+                 decoder_runs(&reference), 0);
+    lab_count[COUNT_EXCEPTIONS]++;
+}
+
+/* The way parts in ret_table_find, and nowhere before. */
+static void must_look_for_ret(void)
+{
+    unsigned i = difference(&reference);
+
+    if (i == 0 || i == seen.count ||
+        seen.entry[i - 1].rip - lab_runtime_symbol("ret_table_find") >= lab_runtime_size("ret_table_find"))
+        lab_fail("a new page of code shows at instruction %lu of %lu, and not where its RET is looked for", i, seen.count, 0);
+    if (decoder_runs(&seen) != 1)
+        lab_fail("the decoder ran %lu times on a new page of code", decoder_runs(&seen), 0, 0);
     lab_count[COUNT_EXCEPTIONS]++;
 }
 
@@ -195,6 +232,18 @@ static uint64_t index_of(uint64_t rip)
             return i;
     lab_fail("0x%lx is not on the way", rip, 0, 0);
     return 0;
+}
+
+/* The first place of the next page of code, up to the one that is crossed: so that none of them is new. */
+static bool next_page(void)
+{
+    const uint64_t last = index_of(lab_target_symbol("crossing_begin")), page = place[first_at] / VIGIL_PAGE;
+
+    while (++first_at < last)
+        if (place[first_at] / VIGIL_PAGE != page)
+            return true;
+    first_at = 0;
+    return false;
 }
 
 /* All but the ones with exceptions, which come last. */
@@ -217,7 +266,7 @@ static unsigned stage1_length(void)
 static void after_resume(void)
 {
     if (state == RECORDED) {
-        must_be_same();
+        must_equal(&reference);
         lab_count[COUNT_RESUME]++;
         second_at++;
         return;
@@ -235,7 +284,7 @@ static void after_values(void)
         lab_count[COUNT_LENGTH] = reference.count;
         lab_count[COUNT_STAGE1] = stage1_length();
     }
-    must_be_same();
+    must_equal(&reference);
     lab_count[COUNT_VALUES]++;
     if (next_place() || ++round_number < rounds)
         return;
@@ -252,16 +301,28 @@ static void end(void *arg, const struct softsgx_boundary *b)
     switch (phase) {
     case UNDISTURBED: phase = LIST; break;
     case LIST: phase = WARM, first_at = 0; break;
-    case WARM: phase = VALUES; break; /* the page's RET has been found */
+    case WARM: /* the page's RET has been found */
+        if (!next_page())
+            phase = VALUES;
+        break;
     case VALUES: after_values(); break;
     case RESUME: after_resume(); break;
     case CROSSING:
-        must_differ();
+        must_decode_twice();
+        crossing = seen;
+        phase = CROSSING_AGAIN;
+        break;
+    case CROSSING_AGAIN:
+        must_equal(&crossing);
         phase = FRESH;
         first_at = index_of(lab_target_symbol("fresh"));
         break;
     case FRESH:
-        must_differ();
+        must_look_for_ret();
+        phase = FRESH_AGAIN;
+        break;
+    case FRESH_AGAIN:
+        must_equal(&reference);
         phase = LAST;
         break;
     case LAST: break;
@@ -292,7 +353,7 @@ int main(int argc, char **argv)
     printf("constant time: stage 1 is %lu instructions, the whole way to the application %lu, the longest delay included\n"
            "  %lu traces with other instructions, registers and memory: same instructions, same addresses\n"
            "  %lu traces with the AEX in the resume, at each of its instructions: the same\n"
-           "  %lu exceptions, as documented: an instruction on two pages, a code page seen for the first time\n",
+           "  %lu exceptions, as documented and no others: an instruction on two pages, a code page seen for the first time\n",
            lab_count[COUNT_STAGE1], lab_count[COUNT_LENGTH], lab_count[COUNT_VALUES], lab_count[COUNT_RESUME],
            lab_count[COUNT_EXCEPTIONS]);
     return lab_count[COUNT_EXCEPTIONS] != 2;

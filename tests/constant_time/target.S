@@ -89,12 +89,29 @@ pass_begin:
     nopw 0x100(%rax,%rax)
     prefetcht0 (%rsi)
     lfence
-    jmp crossing_begin
+    jmp near_end
 
+/* Fewer than 16 bytes from the end of their page, up to its last byte, and on this page alone: nothing shows. */
     .balign 4096
+end_page:
     ret
-    .skip 4096 - 1 - 3
+    .org end_page + 4096 - 16
+near_end:
+    movq (%rsi), %rax
+    movl %eax, (%rdi)
+    pushq %r10
+    popq %r10
+    nop
+    notb (%rdi)
+    addl $7, 4(%rsi)
+    .org end_page + 4096                /* these were 16 bytes */
+
 /* An instruction on two pages: the decoder reads the second one only then. */
+crossing_page:
+    nop
+    jmp crossing_begin
+    ret
+    .org crossing_page + 4096 - 3
 .globl crossing_begin, crossing_end
 crossing_begin:
     movq 0x12345(%rsi), %rax
