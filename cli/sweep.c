@@ -308,6 +308,8 @@ int command_sweep(int argc, char **argv)
         return status;
     sigaction(SIGINT, &sa, NULL);
     sigaction(SIGTERM, &sa, NULL);
+    sigaction(SIGHUP, &sa, NULL);
+    signal(SIGCHLD, SIG_DFL); /* ignored, it would take the exit statuses away */
     status = look_at_program(argv[optind]);
     if (!status && opt.replay)
         return replay();

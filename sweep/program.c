@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -114,6 +115,8 @@ static void child(int output)
 
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
+    signal(SIGHUP, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* the limit is the parent's to keep */
     if (p->input >= 0) {
         snprintf(name, sizeof(name), "/proc/self/fd/%d", p->input);
         input = open(name, O_RDONLY | O_CLOEXEC);
