@@ -129,10 +129,11 @@ decode:
     leal -1(%rcx), %eax
     andl %ecx, %eax
     orl %eax, %r14d
-    /* REX. Elsewhere than behind the prefixes it makes what follows it an unknown opcode. */
+    /* REX, its 40 included, which tells one without bits from none. Elsewhere than behind the prefixes it makes what follows it an
+     * unknown opcode. */
     btl $3, %edx
     sbbl %ebx, %ebx
-    andl $15, %ebx
+    andl $0x4f, %ebx
     andl %r9d, %ebx
     movl %edx, %ecx
     andl $LEAD_REX, %ecx

@@ -107,6 +107,7 @@ static void rare_forms_in_memory_are_not_known(void **state)
     assert_int_equal(RUN("\x0f\xa3\xc8").length, 3);     /* bt %ecx,%eax */
     assert_int_equal(RUN("\x8f\x04\x24").length, 0);     /* pop (%rsp) */
     assert_int_equal(RUN("\x0f\x6f\x00").length, 0);     /* movq (%rax),%mm0 */
+    assert_int_equal(RUN("\x40\xc5\xf8\x10\x00").length, 0); /* REX in front of VEX: #UD */
 }
 
 static void pop_ret_and_leave_read(void **state)
