@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Many threads: threads_256 [--time] [COUNT]. All alive at once, one after the other, and in waves. Each finds its thread-local
- * storage as the program defines it and nobody else's marks in it, and keeps marks of its own in it, on its stack and in a
- * vector register while all the others are alive. If a thread cannot be created, the first line tells how many could, and the
+ * Many threads: threads_256 [--time] [COUNT [ROUNDS]]. All alive at once; then, ROUNDS times, one after the other and in waves.
+ * Each finds its thread-local storage as the program defines it and nobody else's marks in it, and keeps marks of its own in it,
+ * on its stack and in a vector register while all the others are alive. If a thread cannot be created, the first line tells how many could, and the
  * exit status is 11. --time: microseconds until all were created and until all were alive, to standard error. */
 #include "check.h"
 
@@ -17,7 +17,7 @@ static __thread uint64_t tls_zero[96];
 static __thread uint64_t tls_aligned __attribute__((aligned(64)));
 
 static pthread_t threads[MOST];
-static long count = 256;
+static long count = 256, rounds = 1;
 static pthread_attr_t attr;
 
 /* A gate that all threads of a group reach before any goes on. */
@@ -172,16 +172,20 @@ int main(int argc, char **argv)
     bool timed = argc > 1 && !strcmp(argv[1], "--time");
     if (argc > 1 + timed)
         count = atol(argv[1 + timed]);
-    if (count < 1 || count > MOST) {
-        fputs("usage: threads_256 [--time] [COUNT]\n", stderr);
+    if (argc > 2 + timed)
+        rounds = atol(argv[2 + timed]);
+    if (count < 1 || count > MOST || rounds < 1) {
+        fputs("usage: threads_256 [--time] [COUNT [ROUNDS]]\n", stderr);
         return 2;
     }
     REQUIRE(pthread_attr_init(&attr) == 0);
     REQUIRE(pthread_attr_setstacksize(&attr, STACK) == 0);
     if (!all_at_once(timed))
         return 11;
-    one_after_the_other();
-    waves();
+    for (long i = 0; i < rounds; i++) {
+        one_after_the_other();
+        waves();
+    }
     printf("%s\n", checks_failed ? "FAILED" : "ok");
     return checks_failed != 0;
 }
