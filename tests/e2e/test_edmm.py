@@ -10,9 +10,15 @@ import pytest
 from conftest import MATRIX, PROGRAMS, VIGIL, assert_same
 
 HELP = subprocess.run([VIGIL, "run", "--help"], capture_output=True, text=True).stdout if VIGIL.exists() else ""
-pytestmark = pytest.mark.skipif("--edmm" not in HELP, reason="this vigil has no dynamic memory: no --edmm in `vigil run --help`")
-
+OFF = ["--edmm=off"] if "--edmm" in HELP else []
 EDMM = ["--edmm=on", "--enclave-size", "4G", "--max-threads", "4"]
+
+
+@pytest.fixture(scope="module")
+def edmm(vigil):
+    if "--edmm" not in HELP:
+        pytest.skip("this vigil has no dynamic memory: no --edmm in `vigil run --help`")
+    return vigil
 
 
 @dataclass
@@ -60,28 +66,28 @@ PROGRAM_ARGS = {"edmm_memory": [], "edmm_access": [], "threads_256": [], "sparse
 
 @pytest.mark.parametrize("notify,hz", MATRIX)
 @pytest.mark.parametrize("name", PROGRAM_ARGS)
-def test_as_natively(vigil, name, notify, hz):
-    check_balance(run(vigil, name, *PROGRAM_ARGS[name], notify=notify, hz=hz))
+def test_as_natively(edmm, name, notify, hz):
+    check_balance(run(edmm, name, *PROGRAM_ARGS[name], notify=notify, hz=hz))
 
 
 @pytest.mark.parametrize("name,args", [("edmm_memory_pie", []), ("edmm_access_pie", []), ("threads_256_musl", []),
                                        ("sparse_musl", [0.25, 3, 2]), ("malloc_stress", []), ("memory", []), ("threads_many", []),
                                        ("bad_pointers", []), ("signals", []), ("fault_context", []), ("storm", [])])
-def test_others(vigil, name, args):
-    check_balance(run(vigil, name, *args, hz=5000))
+def test_others(edmm, name, args):
+    check_balance(run(edmm, name, *args, hz=5000))
 
 
 @pytest.mark.parametrize("notify", ["on", "off"])
 @pytest.mark.parametrize("name", PROGRAM_ARGS)
 def test_without_dynamic_memory(vigil, name, notify):
     native = vigil.compare(PROGRAMS / name, *PROGRAM_ARGS[name], notify=notify,
-                           options=["--edmm=off", "--enclave-size", "4G", "--max-threads", "300"])
+                           options=[*OFF, "--enclave-size", "4G", "--max-threads", "300"])
     assert native.status == 0
 
 
 @pytest.mark.parametrize("notify", ["on", "off"])
-def test_eight_gigabytes(vigil, notify):
-    p = run(vigil, "sparse", 8, 8, 1, notify=notify, options=["--edmm=on", "--enclave-size", "16G"])
+def test_eight_gigabytes(edmm, notify):
+    p = run(edmm, "sparse", 8, 8, 1, notify=notify, options=["--edmm=on", "--enclave-size", "16G"])
     check_balance(p)
     assert p.most < (8 << 18) // 2, "one page in 64 was used: %s" % p
 
@@ -89,32 +95,32 @@ def test_eight_gigabytes(vigil, notify):
 @pytest.mark.parametrize("notify", ["on", "off"])
 @pytest.mark.parametrize("name,how", [("edmm_memory", "unmapped"), ("edmm_memory", "protected"), ("edmm_memory", "code"),
                                       ("edmm_access", "stack"), ("edmm_access", "frame")])
-def test_still_dies(vigil, name, how, notify):
-    native = vigil.compare(PROGRAMS / name, "--die", how, notify=notify, options=EDMM)
+def test_still_dies(edmm, name, how, notify):
+    native = edmm.compare(PROGRAMS / name, "--die", how, notify=notify, options=EDMM)
     assert native.status == 139
 
 
 # Interrupted every now and then, counted in instructions: first uses by the program, by system calls, by signal frames.
 @pytest.mark.parametrize("section", ["frames on a new stack", "atomic operations", "vector instructions", "races"])
 @pytest.mark.parametrize("seed,mean", [(1, 400), (2, 3000)])
-def test_interrupted(vigil, section, seed, mean):
-    native = vigil.compare(PROGRAMS / "edmm_access", "--only", section, hz=0, options=[*EDMM, "--aex", "random:%d,%d" % (seed, mean)])
+def test_interrupted(edmm, section, seed, mean):
+    native = edmm.compare(PROGRAMS / "edmm_access", "--only", section, hz=0, options=[*EDMM, "--aex", "random:%d,%d" % (seed, mean)])
     assert native.status == 0
 
 
 # ---- pages come and go ----
 
-def test_nothing_is_committed_that_is_not_used(vigil):
-    small, large = (run(vigil, "hello", options=["--edmm=on", "--enclave-size", size]) for size in ("256M", "64G"))
+def test_nothing_is_committed_that_is_not_used(edmm):
+    small, large = (run(edmm, "hello", options=["--edmm=on", "--enclave-size", size]) for size in ("256M", "64G"))
     for p in (small, large):
         check_balance(p)
         assert p.most < 2048, p
     assert large.start == small.start and large.epc["valid"] <= small.epc["valid"] + 64, (small, large)
 
 
-def test_moving_commits_nothing(vigil):
-    native = vigil.native(str(PROGRAMS / "edmm_memory"), "--only", "moved")
-    done = vigil.run(PROGRAMS / "edmm_memory", "--only", "moved", options=["--stats", *EDMM])
+def test_moving_commits_nothing(edmm):
+    native = edmm.native(str(PROGRAMS / "edmm_memory"), "--only", "moved")
+    done = edmm.run(PROGRAMS / "edmm_memory", "--only", "moved", options=["--stats", *EDMM])
     assert_same(done, native)
     p = pages(done)
     assert p.most - p.start < 4000, "the area has 49152 pages, of which a few are used: %s" % p
@@ -122,8 +128,8 @@ def test_moving_commits_nothing(vigil):
 
 @pytest.mark.parametrize("name,once,often", [("sparse", [0.25, 4, 1], [0.25, 4, 3]), ("sparse", [0.125, 1, 1], [0.125, 1, 7]),
                                              ("threads_256", [40, 1], [40, 4])])
-def test_no_page_stays(vigil, name, once, often):
-    a, b = run(vigil, name, *once), run(vigil, name, *often)
+def test_no_page_stays(edmm, name, once, often):
+    a, b = run(edmm, name, *once), run(edmm, name, *often)
     for p in (a, b):
         check_balance(p)
     assert b.added > a.added, (a, b)  # there was something to give back
@@ -132,35 +138,34 @@ def test_no_page_stays(vigil, name, once, often):
 
 # ---- threads ----
 
-def test_threads_beyond_the_start_value(vigil):
-    p = run(vigil, "threads_256", 300, options=["--edmm=on", "--max-threads", "1", "--enclave-size", "4G"])
+def test_threads_beyond_the_start_value(edmm):
+    p = run(edmm, "threads_256", 300, options=["--edmm=on", "--max-threads", "1", "--enclave-size", "4G"])
     check_balance(p)
 
 
 def test_static_threads_are_limited(vigil):
-    for options in ([], ["--edmm=off"]):
-        done = vigil.run(PROGRAMS / "threads_256", options=[*options, "--max-threads", "4"])
-        assert (done.status, done.stdout) == (11, b"all at once: 3, then EAGAIN\n"), done
+    done = vigil.run(PROGRAMS / "threads_256", options=[*OFF, "--max-threads", "4"])
+    assert (done.status, done.stdout) == (11, b"all at once: 3, then EAGAIN\n"), done
 
 
 # ---- nothing left ----
 
 @pytest.fixture(scope="module")
-def base(vigil):
+def base(edmm):
     """Megabytes of EPC that the program needs before it begins."""
-    return (run(vigil, "epc_exhaust", "populate", 1, 1).epc["valid"] >> 8) + 2
+    return (run(edmm, "epc_exhaust", "populate", 1, 1).epc["valid"] >> 8) + 2
 
 
-def exhaust(vigil, base, how, amount, room, notify="on", **more):
-    return vigil.run(PROGRAMS / "epc_exhaust", how, amount, 4, notify=notify,
+def exhaust(edmm, base, how, amount, room, notify="on", **more):
+    return edmm.run(PROGRAMS / "epc_exhaust", how, amount, 4, notify=notify,
                      options=["--stats", *EDMM, "--epc-size", "%dM" % (base + room)], **more)
 
 
 @pytest.mark.parametrize("notify", ["on", "off"])
 @pytest.mark.parametrize("how,amount,says", [("populate", 64, b"populate: ENOMEM"), ("mlock", 64, b"mlock: ENOMEM"),
                                              ("lazy", 64, b"lazy: SIGBUS"), ("threads", 4000, b"threads: EAGAIN")])
-def test_exhaustion(vigil, base, how, amount, says, notify):
-    done = exhaust(vigil, base, how, amount, 10, notify)
+def test_exhaustion(edmm, base, how, amount, says, notify):
+    done = exhaust(edmm, base, how, amount, 10, notify)
     assert (done.status, done.stdout) == (0, how.encode() + b"\n" + says + b"\ngoes on\n"), done
     p = pages(done)
     check_balance(p)
@@ -168,20 +173,20 @@ def test_exhaustion(vigil, base, how, amount, says, notify):
 
 
 @pytest.mark.parametrize("how,amount", [("populate", 4), ("mlock", 4), ("lazy", 4), ("threads", 20)])
-def test_enough_is_enough(vigil, base, how, amount):
-    done = exhaust(vigil, base, how, amount, 10)
-    assert_same(done, vigil.native(str(PROGRAMS / "epc_exhaust"), how, str(amount), "4"))
+def test_enough_is_enough(edmm, base, how, amount):
+    done = exhaust(edmm, base, how, amount, 10)
+    assert_same(done, edmm.native(str(PROGRAMS / "epc_exhaust"), how, str(amount), "4"))
     assert done.status == 0, done
 
 
 @pytest.mark.parametrize("notify", ["on", "off"])
-def test_unhandled_exhaustion_ends_the_program(vigil, base, notify):
-    done = exhaust(vigil, base, "die", 64, 10, notify)
+def test_unhandled_exhaustion_ends_the_program(edmm, base, notify):
+    done = exhaust(edmm, base, "die", 64, 10, notify)
     assert (done.status, done.stdout) == (128 + 7, b"die\n"), done  # SIGBUS
 
 
-def test_too_little_to_begin(vigil):
-    done = vigil.run(PROGRAMS / "hello", options=[*EDMM, "--epc-size", "1M"])
+def test_too_little_to_begin(edmm):
+    done = edmm.run(PROGRAMS / "hello", options=[*EDMM, "--epc-size", "1M"])
     assert done.status == 4 and not done.stdout, done
     assert "EPC" in done.stderr, done
 
@@ -206,29 +211,29 @@ def manifest(tmp_path, name, more):
     return path
 
 
-def test_manifest(vigil, tmp_path):
+def test_manifest(edmm, tmp_path):
     measured = set()
     for value in ("true", "false"):
         path = manifest(tmp_path, value, "sgx.edmm_enable = " + value)
-        done = vigil.command("run", "--stats", path)
-        assert_same(done, vigil.native(str(PROGRAMS / "hello")))
+        done = edmm.command("run", "--stats", path)
+        assert_same(done, edmm.native(str(PROGRAMS / "hello")))
         if value == "true":
             check_balance(pages(done))
-        info = vigil.command("info", path)
+        info = edmm.command("info", path)
         measured.add(re.search(r"(?i)mrenclave\D*?([0-9a-f]{64})", info.stdout.decode() + info.stderr).group(1))
     assert len(measured) == 2
-    done = vigil.command("run", manifest(tmp_path, "bad", 'sgx.edmm_enable = "yes"'))
+    done = edmm.command("run", manifest(tmp_path, "bad", 'sgx.edmm_enable = "yes"'))
     assert done.status == 3 and "sgx.edmm_enable" in done.stderr, done
 
 
-def test_a_signed_image_keeps_it(vigil, tmp_path):
+def test_a_signed_image_keeps_it(edmm, tmp_path):
     path = manifest(tmp_path, "signed", "sgx.edmm_enable = true")
-    assert vigil.command("sign", path).status == 0
-    assert vigil.command("run", "--edmm=on", path).status == 0
-    done = vigil.command("run", "--edmm=off", path)
+    assert edmm.command("sign", path).status == 0
+    assert edmm.command("run", "--edmm=on", path).status == 0
+    done = edmm.command("run", "--edmm=off", path)
     assert done.status == 2 and "signed" in done.stderr, done
 
 
-def test_bad_option(vigil):
-    done = vigil.command("run", "--edmm=maybe", "--", PROGRAMS / "hello")
+def test_bad_option(edmm):
+    done = edmm.command("run", "--edmm=maybe", "--", PROGRAMS / "hello")
     assert done.status == 2 and "--edmm" in done.stderr, done

@@ -2,8 +2,9 @@
  *
  * Many threads: threads_256 [--time] [COUNT [ROUNDS]]. All alive at once; then, ROUNDS times, one after the other and in waves.
  * Each finds its thread-local storage as the program defines it and nobody else's marks in it, and keeps marks of its own in it,
- * on its stack and in a vector register while all the others are alive. If a thread cannot be created, the first line tells how many could, and the
- * exit status is 11. --time: microseconds until all were created and until all were alive, to standard error. */
+ * on its stack and in a vector register while all the others are alive. If a thread cannot be created, the first line tells how
+ * many could, and the exit status is 11. --time: microseconds until all were created and until all were alive, to standard
+ * error. */
 #include "check.h"
 
 #include <pthread.h>
