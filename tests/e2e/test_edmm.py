@@ -101,10 +101,11 @@ def test_still_dies(edmm, name, how, notify):
 
 
 # Interrupted every now and then, counted in instructions: first uses by the program, by system calls, by signal frames.
-@pytest.mark.parametrize("section", ["frames on a new stack", "atomic operations", "vector instructions", "races"])
-@pytest.mark.parametrize("seed,mean", [(1, 400), (2, 3000)])
-def test_interrupted(edmm, section, seed, mean):
-    native = edmm.compare(PROGRAMS / "edmm_access", "--only", section, hz=0, options=[*EDMM, "--aex", "random:%d,%d" % (seed, mean)])
+@pytest.mark.parametrize("section", ["atomic operations", "stack instructions", "races"])
+@pytest.mark.parametrize("notify,mean", [("on", 600), ("off", 60)])
+def test_interrupted(edmm, section, notify, mean):
+    native = edmm.compare(PROGRAMS / "edmm_access", "--thread", "--raced", 40, "--only", section, notify=notify, hz=0,
+                          options=[*EDMM, "--aex", "threads:7,%d" % mean])
     assert native.status == 0
 
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Memory that gets its pages at first use: the stack, signal frames, all sorts of instructions, code, and threads that come to
- * the same page at once. `--only SECTION`, or `--die HOW` to end by a signal. Mappings and system calls: edmm_memory.c */
+ * the same page at once. `--only SECTION`, or `--die HOW` to end by a signal; `--thread` in front of `--only` does it in a second
+ * thread, `--raced PAGES` lets threads race for so many. Mappings and system calls: edmm_memory.c */
 #include "lazy.h"
 
 #include <fcntl.h>
@@ -310,8 +311,8 @@ static void code_across(void)
 
 /* ---- threads ---- */
 
-#define RACERS      4
-#define RACED_PAGES 1000u
+#define RACERS 4
+static unsigned raced_pages = 1000;
 static char *raced;
 static pthread_barrier_t barrier;
 
@@ -321,7 +322,7 @@ static void *race(void *arg)
     unsigned me = (uintptr_t)arg;
     for (int round = 0; round < 3; round++) {
         pthread_barrier_wait(&barrier);
-        for (unsigned i = 0; i < RACED_PAGES; i++) {
+        for (unsigned i = 0; i < raced_pages; i++) {
             char *page = raced + i * PAGE;
             if (me == 0 && i % 4 == 0)
                 CHECK_EQ(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, page + 256), 0);
@@ -330,13 +331,13 @@ static void *race(void *arg)
         }
         pthread_barrier_wait(&barrier);
         if (me == 0) {
-            for (unsigned i = 0; i < RACED_PAGES; i++) {
+            for (unsigned i = 0; i < raced_pages; i++) {
                 uint32_t *page = (uint32_t *)(raced + i * PAGE);
                 CHECK_EQ(page[0], RACERS);
                 for (unsigned j = 0; j < RACERS; j++)
                     CHECK_EQ(page[16 + j], i + j);
             }
-            REQUIRE(madvise(raced, RACED_PAGES * PAGE, MADV_DONTNEED) == 0);
+            REQUIRE(madvise(raced, raced_pages * PAGE, MADV_DONTNEED) == 0);
         }
     }
     return NULL;
@@ -345,13 +346,13 @@ static void *race(void *arg)
 static void races(void)
 {
     pthread_t threads[RACERS];
-    raced = fresh(RACED_PAGES * PAGE, RW);
+    raced = fresh(raced_pages * PAGE, RW);
     REQUIRE(pthread_barrier_init(&barrier, NULL, RACERS) == 0);
     for (uintptr_t i = 0; i < RACERS; i++)
         REQUIRE(pthread_create(&threads[i], NULL, race, (void *)i) == 0);
     for (int i = 0; i < RACERS; i++)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
-    drop(raced, RACED_PAGES * PAGE);
+    drop(raced, raced_pages * PAGE);
 }
 
 /* Does not come back. */
@@ -368,7 +369,13 @@ static int die(const char *how)
     return 98;
 }
 
-int main(int argc, char **argv)
+struct arguments {
+    int argc;
+    char **argv;
+};
+
+/* Returns the exit status. */
+static void *run(void *data)
 {
     static const struct section sections[] = {
         { "deep stack", deep_stack },
@@ -381,8 +388,28 @@ int main(int argc, char **argv)
         { "code", code_across },
         { "races", races },
     };
+    const struct arguments *arguments = data;
+    return (void *)(uintptr_t)RUN_SECTIONS(sections, arguments->argc, arguments->argv);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = { argc, argv };
+    bool in_thread = false;
+    void *result = NULL;
+    pthread_t thread;
+
     if (argc == 3 && !strcmp(argv[1], "--die"))
         return die(argv[2]);
+    for (int i = 1; i < argc && strcmp(argv[i], "--only"); i++) {
+        in_thread |= !strcmp(argv[i], "--thread");
+        if (i + 1 < argc && !strcmp(argv[i], "--raced"))
+            raced_pages = strtoul(argv[i + 1], NULL, 0);
+    }
     install_fault_handler(skip_instruction, 0);
-    return RUN_SECTIONS(sections, argc, argv);
+    if (!in_thread)
+        return (int)(uintptr_t)run(&arguments);
+    REQUIRE(pthread_create(&thread, NULL, run, &arguments) == 0);
+    CHECK_EQ(pthread_join(thread, &result), 0);
+    return (int)(uintptr_t)result;
 }
