@@ -6,7 +6,7 @@ RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
 LAB := --runtime $(RUNTIME) --target $(BUILD)/tests/defects/target
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench lint asan clean
+.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench bench-edmm lint asan clean
 
 all: build
 
@@ -44,6 +44,8 @@ storm: build
 
 bench: build
 	@bench/run.sh $(BUILD)
+
+bench-edmm: build ; @bench/edmm.py --check $(BUILD)
 
 lint: packages
 	@tools/lint.sh
