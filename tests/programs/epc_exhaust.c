@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What happens when there is no memory left, and that the program can go on: epc_exhaust HOW MEGABYTES LATER. LATER megabytes
- * must be there afterwards, when what was got has been given back. HOW is populate, mlock, lazy, die (lazy, with no handler) or
- * threads (MEGABYTES are threads then). Where there is enough memory, it says so. */
+ * What happens when there is no memory left, and that the program can go on: epc_exhaust HOW AMOUNT LATER. LATER megabytes
+ * must be there afterwards, when what was got has been given back. HOW is populate (which is a try), advise (MADV_POPULATE_WRITE),
+ * mlock, lazy, die (lazy, with no handler) or threads (AMOUNT threads when but 2 MB are left). Where there is enough memory, it
+ * says so. */
 #include "check.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -44,10 +46,22 @@ static void populate(size_t size)
 {
     for (int i = 0; i < 5; i++) {
         char *p = map(size, MAP_POPULATE);
+        REQUIRE(p != MAP_FAILED); /* as many as there were */
+        p[size / 2] = 1;
+        REQUIRE(munmap(p, size) == 0);
+    }
+    printf("populate: done\n");
+}
+
+static void advise(size_t size)
+{
+    for (int i = 0; i < 5; i++) {
+        char *p = map(size, 0);
+        REQUIRE(p != MAP_FAILED);
+        int result = madvise(p, size, MADV_POPULATE_WRITE);
         if (i == 4)
-            printf("populate: %s\n", p == MAP_FAILED ? name_of(errno) : "all of it");
-        if (p != MAP_FAILED)
-            REQUIRE(munmap(p, size) == 0);
+            printf("advise: %s\n", result ? name_of(errno) : "all of it");
+        REQUIRE(munmap(p, size) == 0);
     }
 }
 
@@ -56,7 +70,7 @@ static void lock_pages(size_t size)
     for (int i = 0; i < 5; i++) {
         char *p = map(size, 0);
         REQUIRE(p != MAP_FAILED);
-        p[5 * PAGE] = 1;
+        p[5 * PAGE] = 1; /* stays */
         int result = mlock(p, size);
         if (i == 4)
             printf("mlock: %s\n", result ? name_of(errno) : "all of it");
@@ -125,17 +139,43 @@ static void *wait_for_lock(void *arg)
     return arg;
 }
 
+#define STACK 32768ul
+
+/* Takes what there is in small pieces, 64 MB at most, and gives the last 2 MB back. Natively mlock fails sooner. */
+static char *fill(void)
+{
+    const size_t size = 64 << 20, piece = 65536;
+    char *p = map(size, 0);
+    size_t got = 0;
+    REQUIRE(p != MAP_FAILED);
+    while (got < size && !mlock(p + got, piece))
+        got += piece;
+    size_t keep = got < (2 << 20) ? 0 : got - (2 << 20);
+    REQUIRE(munmap(p + keep, size - keep) == 0);
+    return p;
+}
+
+/* The program's own part of each thread is there beforehand. */
 static void make_threads(long count)
 {
     static pthread_t threads[4096];
-    pthread_attr_t attr;
-    REQUIRE(count <= 4096 && pthread_attr_init(&attr) == 0 && pthread_attr_setstacksize(&attr, 65536) == 0);
+    char *stacks = map(count * STACK, 0), *heap;
+    REQUIRE(count > 0 && count <= 4096 && stacks != MAP_FAILED);
+    memset(stacks, 1, count * STACK);
+    REQUIRE(mallopt(M_TRIM_THRESHOLD, 1 << 30) && mallopt(M_MMAP_THRESHOLD, 1 << 30) && (heap = malloc(count * 1024)));
+    memset(heap, 1, count * 1024);
+    free(heap);
+    char *filler = fill();
     for (int i = 0; i < 3; i++) {
         long made = 0;
         int error = 0;
         pthread_mutex_lock(&lock);
-        while (made < count && !(error = pthread_create(&threads[made], &attr, wait_for_lock, (void *)made)))
-            made++;
+        for (; made < count; made++) {
+            pthread_attr_t attr;
+            REQUIRE(pthread_attr_init(&attr) == 0 && pthread_attr_setstack(&attr, stacks + made * STACK, STACK) == 0);
+            if ((error = pthread_create(&threads[made], &attr, wait_for_lock, (void *)made)))
+                break;
+        }
         pthread_mutex_unlock(&lock);
         if (i == 2)
             printf("threads: %s\n", error ? name_of(error) : "all of them");
@@ -146,6 +186,8 @@ static void make_threads(long count)
             CHECK_EQ((intptr_t)result, j);
         }
     }
+    REQUIRE(munmap(filler, 64 << 20) == 0);
+    REQUIRE(munmap(stacks, count * STACK) == 0);
 }
 
 int main(int argc, char **argv)
@@ -157,6 +199,8 @@ int main(int argc, char **argv)
     fflush(stdout);
     if (!strcmp(how, "populate")) {
         populate(amount << 20);
+    } else if (!strcmp(how, "advise")) {
+        advise(amount << 20);
     } else if (!strcmp(how, "mlock")) {
         lock_pages(amount << 20);
     } else if (!strcmp(how, "lazy")) {
@@ -166,7 +210,7 @@ int main(int argc, char **argv)
     } else if (!strcmp(how, "threads")) {
         make_threads(amount);
     } else {
-        fputs("usage: epc_exhaust populate|mlock|lazy|die|threads AMOUNT LATER\n", stderr);
+        fputs("usage: epc_exhaust populate|advise|mlock|lazy|die|threads AMOUNT LATER\n", stderr);
         return 2;
     }
     use(later);
