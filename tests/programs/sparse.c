@@ -17,9 +17,10 @@
 #define WORDS       (PAGE / sizeof(uint64_t))
 #define NO_PAGE     255
 
-/* Pages [hole, hole_end) of the block are unmapped. Version 0 of the page in use is all zeros. */
+/* Pages [hole, hole_end) of the block are unmapped. Version 0 of the page in use is all zeros. `lost` was in use when it was
+ * given back: likely to be used next. */
 struct block {
-    uint8_t page, hole, hole_end;
+    uint8_t page, lost, hole, hole_end;
     uint32_t version;
 };
 
@@ -115,7 +116,8 @@ static void discard(struct worker *w, size_t block, unsigned first, unsigned cou
         expect_zero(block, b->page);
         b->version = 0;
     } else {
-        b->page = NO_PAGE; /* not looked at until it is used again */
+        b->lost = b->page; /* not looked at until it is used again */
+        b->page = NO_PAGE;
     }
 }
 
@@ -126,8 +128,10 @@ static void unmap(struct worker *w, size_t block, unsigned first, unsigned count
     w->unmapped += count;
     b->hole = first;
     b->hole_end = first + count;
-    if (b->page != NO_PAGE && in_hole(b, b->page))
+    if (b->page != NO_PAGE && in_hole(b, b->page)) {
+        b->lost = b->page;
         b->page = NO_PAGE;
+    }
     if (below(w, 8) == 0)
         REQUIRE(write(w->pipe[1], page_at(block, first + below(w, count)), 1) == -1 && errno == EFAULT);
 }
@@ -164,8 +168,11 @@ static void visit(struct worker *w, size_t block)
     do
         page = below(w, BLOCK_PAGES);
     while (in_hole(b, page));
+    if (b->page == NO_PAGE && b->lost != NO_PAGE && !in_hole(b, b->lost) && xorshift(w) & 1)
+        page = b->lost;
     if (b->page != NO_PAGE && (page & 1) && page != b->page) { /* moves: no more than one page in 64 is in use */
         REQUIRE(madvise(page_at(block, b->page), PAGE, MADV_DONTNEED) == 0);
+        b->lost = b->page;
         b->page = NO_PAGE;
     }
     if (b->page == NO_PAGE) {
@@ -233,7 +240,7 @@ int main(int argc, char **argv)
     size_t table_size = (block_count * sizeof(*blocks) + PAGE - 1) & -PAGE;
     blocks = reserve(table_size);
     for (size_t i = 0; i < block_count; i++)
-        blocks[i].page = NO_PAGE;
+        blocks[i].page = blocks[i].lost = NO_PAGE;
     region = reserve(block_count * BLOCK);
     static struct worker workers[64];
     struct worker all = { 0 };
