@@ -119,7 +119,7 @@ def test_still_dies(edmm, name, how, notify):
 @pytest.mark.parametrize("section", ["atomic operations", "stack instructions", "races"])
 @pytest.mark.parametrize("notify,mean", [("on", 600), ("off", 60)])
 def test_interrupted(edmm, section, notify, mean):
-    native = edmm.compare(PROGRAMS / "edmm_access", "--thread", "--raced", 16, "--only", section, notify=notify, hz=0,
+    native = edmm.compare(PROGRAMS / "edmm_access", "--thread", "--raced", 40, "--only", section, notify=notify, hz=0,
                           options=[*EDMM, "--aex", "threads:7,%d" % mean])
     assert native.status == 0
 
