@@ -10,6 +10,8 @@ import re
 import sys
 import xml.etree.ElementTree
 
+import cells
+
 CMOCKA_RUN = re.compile(r"^\[==========\] .*?(\d+) test\(s\) run\.", re.M)
 CMOCKA_FAILED = re.compile(r"^\[  FAILED  \] .*?(\d+) test\(s\)", re.M)  # the totals, not the tests' own lines
 CMOCKA_SKIPPED = re.compile(r"^\[  SKIPPED \] .*?(\d+) test\(s\)", re.M)
@@ -43,17 +45,20 @@ def meson(path):
     return totals, skipped
 
 
+def folded(cases):
+    """A line for each reason, however many tests it kept from running."""
+    by_reason = {}
+    for case in cases:
+        by_reason.setdefault(case.reason, []).append(case.name)
+    return ["%s: %s" % (names[0] if len(names) == 1 else "%d end-to-end tests" % len(names), reason)
+            for reason, names in by_reason.items()]
+
+
 def pytest(path):
-    totals, skipped = [0, 0, 0], []
-    for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
-        if case.find("failure") is not None or case.find("error") is not None:
-            totals[1] += 1
-        elif case.find("skipped") is not None:
-            totals[2] += 1
-            skipped.append("%s: %s" % (case.get("name"), case.find("skipped").get("message")))
-        else:
-            totals[0] += 1
-    return totals, skipped
+    cases = cells.read(path)
+    totals = [sum(case.outcome == outcome for case in cases) for outcome in ("passed", "failed", "skipped")]
+    print("\n".join(cells.table(cases)))
+    return totals, folded(case for case in cases if case.outcome == "skipped")
 
 
 def read(what, reader, path, status):

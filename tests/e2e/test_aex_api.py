@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Handlers of interruptions: the same program natively, told of nothing, told of ticks, and stepped."""
+import functools
 import re
 
 import pytest
 
-from conftest import MATRIX, PROGRAMS, ROOT, assert_same, execute
+from conftest import EVERY_RATE, PROGRAMS, ROOT, assert_same, execute
 
 PROGRAM = PROGRAMS / "aex_api"
 SECTIONS = ["counting", "registers", "red zone", "long jumps", "signals", "alternate stack"]
@@ -14,17 +15,28 @@ def calls(result):
     return int(re.search(r"^calls of handlers: (\d+)$", result.stderr, re.M)[1])
 
 
-@pytest.mark.parametrize("build,notify,hz", [("aex_api", *mode) for mode in MATRIX] +
-                         [("aex_api_pie", "on", 5000), ("aex_api_musl", "on", 5000)])
-def test_everywhere(vigil, build, notify, hz):
+def check_calls(vigil, build, hz):
     native = vigil.native(PROGRAMS / build)
     assert native.status == 0 and calls(native) == 0 and b"many threads: ok" in native.stdout
-    result = vigil.run(PROGRAMS / build, notify=notify, hz=hz)
+    result = vigil.run(PROGRAMS / build, hz=hz)
     assert_same(result, native)
-    assert (calls(result) > 0) == (notify == "on" and hz > 0)
+    assert (calls(result) > 0) == (vigil.aexnotify and hz > 0)
+
+
+@EVERY_RATE
+def test_everywhere(vigil, hz):
+    check_calls(vigil, "aex_api", hz)
+
+
+@pytest.mark.cells(aexnotify=1)
+@pytest.mark.rates(5000)
+@pytest.mark.parametrize("build", ["aex_api_pie", "aex_api_musl"])
+def test_other_builds(vigil, build, hz):
+    check_calls(vigil, build, hz)
 
 
 # The thread is interrupted every 4000 instructions on average, so in the runtime's way back and inside handlers as well.
+@pytest.mark.cells(aexnotify=1)
 @pytest.mark.parametrize("section", SECTIONS)
 def test_stepped(vigil, section):
     arguments = ("--patience", 60, "--thread", "--only", section)
@@ -34,38 +46,61 @@ def test_stepped(vigil, section):
     assert native.status == 0 and calls(result) > 0
 
 
-def test_example(vigil, tmp_path):
-    program = tmp_path / "aex-handler"
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    program = tmp_path_factory.mktemp("example") / "aex-handler"
     build = execute(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "include", "-static", "-o", program,
                      ROOT / "examples/aex-handler/aex-handler.c"])
     assert build.status == 0, build.stderr
-    native = vigil.native(program)
+    return program
+
+
+@pytest.mark.rates(1000)
+def test_example(vigil, example, hz):
+    native = vigil.native(example)
     assert native.status == 0 and b"not in an enclave" in native.stdout
-    told = vigil.run(program, hz=1000)
-    assert told.status == 0 and re.search(rb"^interrupted [1-9]\d* times", told.stdout, re.M), told
-    off = vigil.run(program, notify="off")
-    assert off.status == 0 and b"AEX-Notify is off" in off.stdout
+    done = vigil.run(example, hz=hz)
+    assert done.status == 0, done
+    if vigil.aexnotify:
+        assert re.search(rb"^interrupted [1-9]\d* times", done.stdout, re.M), done
+    else:
+        assert b"AEX-Notify is off" in done.stdout, done
 
 
 # Two translation units, two languages, no library: the weak functions are there once.
+@pytest.fixture(scope="module")
+def units(vigil, tmp_path_factory):
+    @functools.lru_cache(maxsize=None)
+    def build(c, cpp, flags):
+        folder = tmp_path_factory.mktemp("units")
+        (folder / "one.c").write_text(
+            '#include "vigil/aex.h"\n#include <stdio.h>\nint other(void);\n'
+            'int main(void) { return printf("%d %d\\n", vigil_aex_armed(), other()) < 0; }\n')
+        (folder / "two.cpp").write_text(
+            '#include "vigil/aex.h"\n'
+            'static void note(const vigil_aex_info *, void *) {}\n'
+            'extern "C" int other(void) { return vigil_aex_register(note, nullptr) ? errno : 0; }\n')
+        warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", ROOT / "include", *flags)
+        for compiler, unit in ((c, "one.c"), (cpp, "two.cpp")):
+            done = execute([compiler, *warnings, "-c", "-o", folder / (unit + ".o"), folder / unit])
+            assert done.status == 0, done.stderr
+        program = folder / "program"
+        done = execute([cpp, *flags, "-static", "-no-pie", "-o", program, folder / "one.c.o", folder / "two.cpp.o"])
+        assert done.status == 0, done.stderr
+        return program
+
+    def once(*what):
+        with vigil.apart():
+            return build(*what)
+
+    return once
+
+
 @pytest.mark.parametrize("flags", [("-O0",), ("-O2", "-flto"), ("-O2", "-fPIE", "-fcf-protection=full")])
 @pytest.mark.parametrize("c,cpp", [("gcc", "g++"), ("clang", "clang++")])
-def test_units(vigil, tmp_path, c, cpp, flags):
+def test_units(vigil, units, c, cpp, flags):
     if c == "clang" and "-flto" in flags:
         pytest.skip("needs lld")
-    (tmp_path / "one.c").write_text(
-        '#include "vigil/aex.h"\n#include <stdio.h>\nint other(void);\n'
-        'int main(void) { return printf("%d %d\\n", vigil_aex_armed(), other()) < 0; }\n')
-    (tmp_path / "two.cpp").write_text(
-        '#include "vigil/aex.h"\n'
-        'static void note(const vigil_aex_info *, void *) {}\n'
-        'extern "C" int other(void) { return vigil_aex_register(note, nullptr) ? errno : 0; }\n')
-    warnings = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-I", ROOT / "include", *flags)
-    for compiler, unit in ((c, "one.c"), (cpp, "two.cpp")):
-        done = execute([compiler, *warnings, "-c", "-o", tmp_path / (unit + ".o"), tmp_path / unit])
-        assert done.status == 0, done.stderr
-    program = tmp_path / "program"
-    done = execute([cpp, *flags, "-static", "-no-pie", "-o", program, tmp_path / "one.c.o", tmp_path / "two.cpp.o"])
-    assert done.status == 0, done.stderr
+    program = units(c, cpp, flags)
     assert vigil.native(program).stdout == b"0 38\n"  # ENOSYS
-    assert vigil.run(program).stdout == b"1 0\n"
+    assert vigil.run(program).stdout == (b"1 0\n" if vigil.aexnotify else b"0 95\n")  # EOPNOTSUPP

@@ -10,7 +10,7 @@ import pytest
 import corpus
 from conftest import BUSYBOX, assert_same, execute
 
-BOTH = pytest.mark.parametrize("notify,hz", [("on", 1000), ("off", 250)])
+OFTEN = pytest.mark.rates(1000)  # an applet is over after a few milliseconds
 
 # Only reading.
 READ = """
@@ -147,22 +147,22 @@ def applets():
     return set(subprocess.run([BUSYBOX, "--list"], capture_output=True, text=True, check=True, timeout=20).stdout.split())
 
 
-@BOTH
+@OFTEN
 @pytest.mark.parametrize("line", READ)
-def test_read(vigil, files, line, notify, hz):
+def test_read(vigil, files, line, hz):
     argv = [word.replace("\\t", "\t") if word.startswith("-F") else word for word in line.split(" ")]
     if argv[0] not in applets():
         pytest.skip("this busybox has no %s" % argv[0])
     if argv[-1] in ("text.xz", "text.bz2") and not (files / argv[-1]).exists():
         pytest.skip("this machine has no tool to make %s" % argv[-1])
     stdin = {"tr": (files / "text").read_bytes(), "bc": b"2^100\n10/3\n", "cpio": b""}.get(argv[0], b"")
-    native = vigil.compare(BUSYBOX, *argv, stdin=stdin, cwd=files, notify=notify, hz=hz)
+    native = vigil.compare(BUSYBOX, *argv, stdin=stdin, cwd=files, hz=hz)
     assert native.status < 128
 
 
-@BOTH
-def test_shell(vigil, files, notify, hz):
-    native = vigil.compare(BUSYBOX, "sh", "-c", SHELL, cwd=files, notify=notify, hz=hz)
+@OFTEN
+def test_shell(vigil, files, hz):
+    native = vigil.compare(BUSYBOX, "sh", "-c", SHELL, cwd=files, hz=hz)
     assert native.status == 7 and b"trapped" in native.stdout and b"12! = 479001600" in native.stdout
 
 
@@ -201,9 +201,9 @@ def same_times(*trees):
             os.utime(path, (1_600_000_000, 1_600_000_000), follow_symlinks=False)
 
 
-@BOTH
+@OFTEN
 @pytest.mark.parametrize("name", WRITE)
-def test_write(vigil, files, tmp_path, name, notify, hz):
+def test_write(vigil, files, tmp_path, name, hz):
     copies = [tmp_path / "same" / "native", tmp_path / "same" / "enclave"]
     copies[0].parent.mkdir()
     for copy in copies:
@@ -211,7 +211,7 @@ def test_write(vigil, files, tmp_path, name, notify, hz):
     for line in WRITE[name]:
         same_times(*copies)
         native = execute([BUSYBOX, *line.split()], stdin=b"to the tee\n", env=vigil.env, cwd=copies[0])
-        assert_same(vigil.run(BUSYBOX, *line.split(), stdin=b"to the tee\n", cwd=copies[1], notify=notify, hz=hz), native)
+        assert_same(vigil.run(BUSYBOX, *line.split(), stdin=b"to the tee\n", cwd=copies[1], hz=hz), native)
         ours, theirs = (corpus.state(copy) for copy in reversed(copies))
         packed = [path for path in theirs if path.endswith(".gz")]  # holds the time of packing
         for path in packed:
@@ -220,7 +220,7 @@ def test_write(vigil, files, tmp_path, name, notify, hz):
         assert ours == theirs, line
 
 
-@BOTH
+@OFTEN
 @pytest.mark.parametrize("pipeline", [
     "$run cat text | $run sort | $run uniq -c | $run sort -rn | $run head -20",
     "$run gzip -c binary | $run gunzip -c | $run sha256sum",
@@ -230,7 +230,7 @@ def test_write(vigil, files, tmp_path, name, notify, hz):
     "$run yes | $run head -3",
     "$run cat text | head -1; echo ${PIPESTATUS[0]}",
 ])
-def test_pipelines(vigil, files, pipeline, notify, hz):
+def test_pipelines(vigil, files, pipeline, hz):
     native = execute(["bash", "-c", pipeline], env=dict(vigil.env, run=BUSYBOX), cwd=files)
-    run = " ".join(vigil.argv(BUSYBOX, notify=notify, hz=hz))
+    run = " ".join(vigil.argv(BUSYBOX, hz=hz))
     assert_same(execute(["bash", "-c", pipeline], env=dict(vigil.env, run=run), cwd=files), native)

@@ -2,23 +2,21 @@
 """Dynamic memory (EDMM): programs see nothing of it, pages that are given back are gone, threads are not limited by what was
 there at the start, and when no page is left it is the program that hears of it."""
 import re
-import subprocess
 from dataclasses import dataclass
 
 import pytest
 
 import corpus
-from conftest import BUSYBOX, MATRIX, PROGRAMS, VIGIL, assert_same
+from conftest import BUSYBOX, EVERY_RATE, PROGRAMS, assert_same
 
-HELP = subprocess.run([VIGIL, "run", "--help"], capture_output=True, text=True).stdout if VIGIL.exists() else ""
-OFF = ["--edmm=off"] if "--edmm" in HELP else []
-EDMM = ["--edmm=on", "--enclave-size", "4G", "--max-threads", "4"]
+EDMM = ["--enclave-size", "4G", "--max-threads", "4"]
+
+pytestmark = pytest.mark.cells(edmm=1)
 
 
 @pytest.fixture(scope="module")
 def edmm(vigil):
-    if "--edmm" not in HELP:
-        pytest.skip("this vigil has no dynamic memory: no --edmm in `vigil run --help`")
+    vigil.needs_edmm()
     return vigil
 
 
@@ -65,10 +63,10 @@ def check_balance(p):
 PROGRAM_ARGS = {"edmm_memory": [], "edmm_access": [], "threads_256": [], "sparse": [0.25, 4, 2]}
 
 
-@pytest.mark.parametrize("notify,hz", MATRIX)
+@EVERY_RATE
 @pytest.mark.parametrize("name", PROGRAM_ARGS)
-def test_as_natively(edmm, name, notify, hz):
-    check_balance(run(edmm, name, *PROGRAM_ARGS[name], notify=notify, hz=hz))
+def test_as_natively(edmm, name, hz):
+    check_balance(run(edmm, name, *PROGRAM_ARGS[name], hz=hz))
 
 
 @pytest.mark.parametrize("name,args", [("edmm_memory_pie", []), ("edmm_access_pie", []), ("threads_256_musl", []),
@@ -83,43 +81,41 @@ def files(tmp_path_factory):
     return corpus.make(tmp_path_factory.mktemp("files") / "corpus")
 
 
-@pytest.mark.parametrize("notify,hz", [("on", 5000), ("off", 250)])
+@pytest.mark.rates(5000)
 @pytest.mark.parametrize("command", ["sort -n -r table", "gzip -c binary", "gunzip -c text.gz", "awk {n[$1]++}END{print(length(n))} table",
                                      "tar -c -f - tree", "sha256sum binary text", "grep -r -c file tree", "sed s/e/E/g text"])
-def test_busybox(edmm, files, command, notify, hz):
-    native = edmm.compare(BUSYBOX, *command.split(), cwd=files, notify=notify, hz=hz, options=EDMM)
+def test_busybox(edmm, files, command, hz):
+    native = edmm.compare(BUSYBOX, *command.split(), cwd=files, hz=hz, options=EDMM)
     assert native.status == 0 and native.stdout, native
 
 
-@pytest.mark.parametrize("notify", ["on", "off"])
+@pytest.mark.cells(edmm=0)
 @pytest.mark.parametrize("name", PROGRAM_ARGS)
-def test_without_dynamic_memory(vigil, name, notify):
-    native = vigil.compare(PROGRAMS / name, *PROGRAM_ARGS[name], notify=notify,
-                           options=[*OFF, "--enclave-size", "4G", "--max-threads", "300"])
+def test_without_dynamic_memory(vigil, name):
+    native = vigil.compare(PROGRAMS / name, *PROGRAM_ARGS[name],
+                           options=["--enclave-size", "4G", "--max-threads", "300"])
     assert native.status == 0
 
 
-@pytest.mark.parametrize("notify", ["on", "off"])
-def test_eight_gigabytes(edmm, notify):
-    p = run(edmm, "sparse", 8, 8, 1, notify=notify, options=["--edmm=on", "--enclave-size", "16G"])
+def test_eight_gigabytes(edmm):
+    p = run(edmm, "sparse", 8, 8, 1, options=["--enclave-size", "16G"])
     check_balance(p)
     assert p.most - p.start > 32768 // 2 and p.most < (8 << 18) // 2, "one page in 64 was used: %s" % p
     assert p.exit - p.start < 2000, "all was unmapped: %s" % p
 
 
-@pytest.mark.parametrize("notify", ["on", "off"])
 @pytest.mark.parametrize("name,how", [("edmm_memory", "unmapped"), ("edmm_memory", "protected"), ("edmm_memory", "code"),
                                       ("edmm_access", "stack"), ("edmm_access", "frame")])
-def test_still_dies(edmm, name, how, notify):
-    native = edmm.compare(PROGRAMS / name, "--die", how, notify=notify, options=EDMM)
+def test_still_dies(edmm, name, how):
+    native = edmm.compare(PROGRAMS / name, "--die", how, options=EDMM)
     assert native.status == 139
 
 
 # Interrupted every now and then, counted in instructions: first uses by the program, by system calls, by signal frames.
 @pytest.mark.parametrize("section", ["atomic operations", "stack instructions", "races"])
-@pytest.mark.parametrize("notify,mean", [("on", 600), ("off", 60)])
-def test_interrupted(edmm, section, notify, mean):
-    native = edmm.compare(PROGRAMS / "edmm_access", "--thread", "--raced", 40, "--only", section, notify=notify, hz=0,
+def test_interrupted(edmm, section):
+    mean = 600 if edmm.aexnotify else 60
+    native = edmm.compare(PROGRAMS / "edmm_access", "--thread", "--raced", 40, "--only", section, hz=0,
                           options=[*EDMM, "--aex", "threads:7,%d" % mean])
     assert native.status == 0
 
@@ -127,7 +123,7 @@ def test_interrupted(edmm, section, notify, mean):
 # ---- pages come and go ----
 
 def test_nothing_is_committed_that_is_not_used(edmm):
-    small, large = (run(edmm, "hello", options=["--edmm=on", "--enclave-size", size]) for size in ("256M", "64G"))
+    small, large = (run(edmm, "hello", options=["--enclave-size", size]) for size in ("256M", "64G"))
     for p in (small, large):
         check_balance(p)
         assert p.most < 2048, p
@@ -155,12 +151,13 @@ def test_no_page_stays(edmm, name, once, often):
 # ---- threads ----
 
 def test_threads_beyond_the_start_value(edmm):
-    p = run(edmm, "threads_256", 300, options=["--edmm=on", "--max-threads", "1", "--enclave-size", "4G"])
+    p = run(edmm, "threads_256", 300, options=["--max-threads", "1", "--enclave-size", "4G"])
     check_balance(p)
 
 
+@pytest.mark.cells(edmm=0)
 def test_static_threads_are_limited(vigil):
-    done = vigil.run(PROGRAMS / "threads_256", options=[*OFF, "--max-threads", "4"])
+    done = vigil.run(PROGRAMS / "threads_256", options=["--max-threads", "4"])
     assert (done.status, done.stdout) == (11, b"all at once: 3, then EAGAIN\n"), done
 
 
@@ -172,17 +169,16 @@ def base(edmm):
     return (run(edmm, "epc_exhaust", "populate", 1, 1).epc["valid"] >> 8) + 2
 
 
-def exhaust(edmm, base, how, amount, room, notify="on", **more):
-    return edmm.run(PROGRAMS / "epc_exhaust", how, amount, 4, notify=notify,
+def exhaust(edmm, base, how, amount, room, **more):
+    return edmm.run(PROGRAMS / "epc_exhaust", how, amount, 4,
                      options=["--stats", *EDMM, "--epc-size", "%dM" % (base + room)], **more)
 
 
-@pytest.mark.parametrize("notify", ["on", "off"])
 @pytest.mark.parametrize("how,amount,says", [("populate", 64, b"populate: done"), ("advise", 64, b"advise: ENOMEM"),
                                              ("mlock", 64, b"mlock: ENOMEM"), ("lazy", 64, b"lazy: SIGBUS"),
                                              ("threads", 128, b"threads: EAGAIN")])
-def test_exhaustion(edmm, base, how, amount, says, notify):
-    done = exhaust(edmm, base, how, amount, 10, notify)
+def test_exhaustion(edmm, base, how, amount, says):
+    done = exhaust(edmm, base, how, amount, 10)
     assert (done.status, done.stdout) == (0, how.encode() + b"\n" + says + b"\ngoes on\n"), done
     p = pages(done)
     check_balance(p)
@@ -196,9 +192,8 @@ def test_enough_is_enough(edmm, base, how, amount):
     assert done.status == 0, done
 
 
-@pytest.mark.parametrize("notify", ["on", "off"])
-def test_unhandled_exhaustion_ends_the_program(edmm, base, notify):
-    done = exhaust(edmm, base, "die", 64, 10, notify)
+def test_unhandled_exhaustion_ends_the_program(edmm, base):
+    done = exhaust(edmm, base, "die", 64, 10)
     assert (done.status, done.stdout) == (128 + 7, b"die\n"), done  # SIGBUS
 
 
@@ -249,7 +244,7 @@ def test_manifest(edmm, tmp_path):
 def test_a_signed_image_keeps_it(edmm, tmp_path):
     path = manifest(tmp_path, "signed", "sgx.edmm_enable = true")
     assert edmm.command("sign", path).status == 0
-    assert edmm.command("run", "--edmm=on", path).status == 0
+    assert edmm.command("run", path).status == 0
     done = edmm.command("run", "--edmm=off", path)
     assert done.status == 2 and "signed" in done.stderr, done
 

@@ -4,8 +4,6 @@ import pytest
 
 from conftest import PROGRAMS
 
-BOTH = pytest.mark.parametrize("notify", ["on", "off"])
-
 WAYS = ["return 0", "return 1", "return 255", "return 256", "exit 42", "_exit 43", "raw-exit 44", "exit_group 45", "abort",
         "thread-exit 46", "thread-_exit 47", "thread-group 48", "thread-abort", "pthread_exit", "spinners 49"]
 
@@ -16,21 +14,18 @@ DEATHS = ["null", "write-read-only", "read-none", "execute-data", "non-canonical
 SURVIVED = ["raise 17", "raise 18", "raise 23", "raise 28"]  # CHLD CONT URG WINCH
 
 
-@BOTH
 @pytest.mark.parametrize("way", WAYS)
-def test_exit(vigil, way, notify):
-    vigil.compare(PROGRAMS / "exit_codes", *way.split(), notify=notify)
+def test_exit(vigil, way):
+    vigil.compare(PROGRAMS / "exit_codes", *way.split())
 
 
-@BOTH
 @pytest.mark.parametrize("way", DEATHS)
-def test_death(vigil, way, notify):
-    native = vigil.compare(PROGRAMS / "fault_default", *way.split(), notify=notify)
+def test_death(vigil, way):
+    native = vigil.compare(PROGRAMS / "fault_default", *way.split())
     assert native.status > 128 and b"still alive" not in native.stdout
 
 
-@BOTH
 @pytest.mark.parametrize("way", SURVIVED)
-def test_survived(vigil, way, notify):
-    native = vigil.compare(PROGRAMS / "fault_default", *way.split(), notify=notify)
+def test_survived(vigil, way):
+    native = vigil.compare(PROGRAMS / "fault_default", *way.split())
     assert native.status == 0 and b"still alive" in native.stdout

@@ -10,10 +10,12 @@ from conftest import BUILD
 COMPUTE = BUILD / "tests/programs/long_compute"
 HELLO = BUILD / "tests/programs/hello"
 
+pytestmark = pytest.mark.cells(aexnotify=1)  # without AEX-Notify there is nothing to have a policy for
+
 
 def run(vigil, *policies, program=COMPUTE, hz=2000, expect=0, options=()):
     words = [word for p in policies for word in ("--aex-policy", p)]
-    done = vigil.command("run", "--log-level", "warning", "--stats", "--tick-hz", str(hz), *words, *options, "--", program,
+    done = vigil.command("run", *vigil.cell(), "--log-level", "warning", "--stats", "--tick-hz", str(hz), *words, *options, "--", program,
                          timeout=60)
     assert done.status == expect, done
     return done
@@ -84,6 +86,7 @@ def test_ordinary_ticks_trip_nothing(vigil):
     assert counter(done) > 50 and "limit" not in done.stderr
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("assignment, says", [
     ("mitigation=some", "none, count or prefetch"), ("mitigation", "KEY=VALUE"), ("mitigaton=none", "one of mitigation"),
     ("step_threshold=64", "between 0 (off) and 63"), ("step_threshold=-1", "step_threshold"), ("budget=many", "an integer"),
@@ -104,22 +107,24 @@ sgx.enclave_size = "64M"
 sgx.max_threads = 2
 sgx.experimental_enable_aex_notify = true
 {more}
+{edmm}
 """
 
 
-def manifest(tmp_path, name, more):
+def manifest(vigil, tmp_path, name, more):
     path = tmp_path / f"{name}.manifest"
-    path.write_text(MANIFEST.format(hello=HELLO, more=more))
+    path.write_text(MANIFEST.format(hello=HELLO, more=more, edmm=vigil.edmm_key()))
     return path
 
 
+@pytest.mark.outside
 @pytest.mark.parametrize("line, says", [
     ('sgx.aex_notify.mitigation = "some"', "none, count or prefetch"), ("sgx.aex_notify.budget = -1", "0 (off) or more"),
     ('sgx.aex_notify.step_threshold = "9"', "step_threshold"), ('sgx.aex_notify.slow_action = "stop"', "log or terminate"),
     ("sgx.aex_notify.bugdet = 7", "bugdet"),
 ])
 def test_bad_lines_of_a_manifest(vigil, tmp_path, line, says):
-    done = vigil.command("run", manifest(tmp_path, "bad", line))
+    done = vigil.command("run", manifest(vigil, tmp_path, "bad", line))
     assert done.status == 3 and says in done.stderr and re.search(r"bad\.manifest:9:\d+", done.stderr), done.stderr
 
 
@@ -130,13 +135,13 @@ def test_policies_are_measured(vigil, tmp_path):
              "slow_action": 'sgx.aex_notify.slow_action = "terminate"', "calls": "sgx.aex_notify.on_syscall_return = true"}
     measured = {}
     for name, line in lines.items():
-        done = vigil.command("info", manifest(tmp_path, name, line))
+        done = vigil.command("info", manifest(vigil, tmp_path, name, line))
         measured[name] = re.search(r"(?i)mrenclave\D*?([0-9a-f]{64})", done.stdout.decode() + done.stderr).group(1)
     assert len(set(measured.values())) == len(lines), measured
 
 
 def test_a_signed_image_keeps_them(vigil, tmp_path):
-    path = manifest(tmp_path, "signed", "")
+    path = manifest(vigil, tmp_path, "signed", "")
     assert vigil.command("sign", path).status == 0
     done = vigil.command("run", "--aex-policy", "mitigation=none", path)
     assert done.status == 2 and "measured" in done.stderr

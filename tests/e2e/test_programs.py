@@ -2,7 +2,7 @@
 """The test programs, in every mode: what they print and how they end must not depend on where they run."""
 import pytest
 
-from conftest import MATRIX, PROGRAMS, assert_same, execute
+from conftest import EVERY_RATE, PROGRAMS, assert_same, execute
 
 # Every one prints "NAME: ok" for each thing it checked; a native run that does not is a broken test.
 EVERYWHERE = [
@@ -10,56 +10,54 @@ EVERYWHERE = [
     "fpenv_threads", "futex", "memory", "memory_pie", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "storm",
     "storm_musl", "storm_pie", "syscall_regs", "syscall_regs_pie", "threads", "timers", "start_state",
 ]
-# Other builds and long ones: where they are interrupted most, and where they are not told of it.
+# Other builds and long ones.
 SOME = ["dirs_musl", "malloc_stress", "malloc_stress_musl", "pipes_musl", "signals_blocking_musl", "threads_many",
         "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
 
 
-def check(vigil, name, notify, hz, *args, **more):
-    native = vigil.compare(PROGRAMS / name, *args, notify=notify, hz=hz, **more)
+def check(vigil, name, hz, *args, **more):
+    native = vigil.compare(PROGRAMS / name, *args, hz=hz, **more)
     assert native.status == 0 and native.stdout, native
 
 
-@pytest.mark.parametrize("notify,hz", MATRIX)
+@EVERY_RATE
 @pytest.mark.parametrize("name", EVERYWHERE)
-def test_everywhere(vigil, name, notify, hz):
-    check(vigil, name, notify, hz)
+def test_everywhere(vigil, name, hz):
+    check(vigil, name, hz)
 
 
-@pytest.mark.parametrize("notify,hz", [("on", 5000), ("off", 250)])
+@pytest.mark.rates(5000, edmm=(250,))
 @pytest.mark.parametrize("name", SOME)
-def test_some(vigil, name, notify, hz):
-    check(vigil, name, notify, hz)
+def test_some(vigil, name, hz):
+    check(vigil, name, hz)
 
 
-@pytest.mark.parametrize("notify,hz", [("on", 250), ("off", 250)])
 @pytest.mark.parametrize("section", [
     "event counters",
     "epoll",
     pytest.param("socket pairs", marks=pytest.mark.xfail(strict=True, reason="sockets are not there yet")),
 ])
-def test_events(vigil, section, notify, hz):
-    check(vigil, "events", notify, hz, "--only", section)
+def test_events(vigil, section, hz):
+    check(vigil, "events", hz, "--only", section)
 
 
-@pytest.mark.parametrize("notify,hz", MATRIX)
-def test_vector_state(vigil, notify, hz):
-    check(vigil, "fpstate", notify, hz, 60)
+@EVERY_RATE
+def test_vector_state(vigil, hz):
+    check(vigil, "fpstate", hz, 60)
 
 
-@pytest.mark.parametrize("notify,hz", MATRIX)
-def test_long_computation(vigil, notify, hz):
-    check(vigil, "long_compute", notify, hz, 500000)
+@EVERY_RATE
+def test_long_computation(vigil, hz):
+    check(vigil, "long_compute", hz, 500000)
 
 
-@pytest.mark.parametrize("notify,hz", [("on", 250), ("off", 250)])
 @pytest.mark.parametrize("name", ["env_args", "env_args_pie", "hello", "hello_musl"])
-def test_arguments(vigil, name, notify, hz):
-    check(vigil, name, notify, hz, "one", "two words", "", "--", "-x", "\u00fc\n\t", "x" * 5000)
+def test_arguments(vigil, name, hz):
+    check(vigil, name, hz, "one", "two words", "", "--", "-x", "\u00fc\n\t", "x" * 5000)
 
 
 def test_many_arguments(vigil):
-    check(vigil, "env_args", "on", 250, *("argument-%d" % i for i in range(2000)))
+    check(vigil, "env_args", 250, *("argument-%d" % i for i in range(2000)))
 
 
 def test_many_variables(vigil):
@@ -70,7 +68,6 @@ def test_many_variables(vigil):
     assert_same(vigil.run(program, env=env), native)
 
 
-@pytest.mark.parametrize("notify,hz", [("on", 250), ("off", 250)])
-def test_large_output_and_input(vigil, notify, hz):
+def test_large_output_and_input(vigil, hz):
     text = b"".join(b"line %d of the input\n" % i for i in range(20000))
-    check(vigil, "stdio_large", notify, hz, 700, stdin=text)
+    check(vigil, "stdio_large", hz, 700, stdin=text)
