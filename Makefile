@@ -6,7 +6,7 @@ RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
 LAB := --runtime $(RUNTIME) --target $(BUILD)/tests/defects/target
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench bench-edmm lint asan clean
+.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench bench-edmm lint asan matrix clean
 
 all: build
 
@@ -20,8 +20,13 @@ build: packages
 demo: build
 	@tools/demo.sh
 
+# EDMM=0|1 and AEXNOTIFY=0|1 select cells of the matrix of end-to-end tests; all four run without them.
 test: build
 	@tests/run.sh $(BUILD)
+
+# What AEX-Notify costs the end-to-end tests in wall time: all cells interleaved, ROUNDS=5 of them.
+matrix: build
+	@tests/matrix.py $(BUILD)
 
 # Every boundary of every path and the pairs of them, see tests/sweep/all.sh. Less than an hour.
 sweep: build

@@ -46,7 +46,7 @@ def read(path):
         bad = case.find("failure") is not None or case.find("error") is not None
         cell = (int(properties["edmm"]), int(properties["aexnotify"])) if "edmm" in properties else None
         cases.append(Case(case.get("name"), properties.get("test", case.get("name")), cell,
-                          float(properties.get("seconds", case.get("time"))),
+                          float(properties.get("seconds", 0)),
                           "failed" if bad else "passed" if skipped is None else "skipped",
                           "" if skipped is None else skipped.get("message")))
     return cases

@@ -62,7 +62,8 @@ def main():
     results.unlink(missing_ok=True)
     command = ["timeout", "-k", "10", str(600 * count), "/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider",
                "--junitxml=%s" % results, *(sys.argv[2:] or [str(HERE / "e2e")])]
-    status = subprocess.run(command, env=dict(os.environ, VIGIL_BUILD=str(build), VIGIL_ROUNDS=str(count)), check=False).returncode
+    environment = dict(os.environ, VIGIL_BUILD=str(build), VIGIL_ROUNDS=str(count))
+    status = subprocess.run(command, env=environment, check=False).returncode
     if not results.exists():
         sys.exit("pytest ended with status %d and left no results" % status)
     print("%d rounds, %d cells" % (count, len(chosen)))

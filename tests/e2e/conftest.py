@@ -169,8 +169,9 @@ def pytest_generate_tests(metafunc):
     mark = metafunc.definition.get_closest_marker
     if "vigil" not in metafunc.fixturenames or mark("outside"):
         return
-    places = [Place(*cell, number) for number in range(ROUNDS) for cell in metafunc.config.cells if in_cell(mark("cells"), *cell)]
-    if "hz" not in metafunc.definition._fixtureinfo.argnames or "hz" in [m.args[0] for m in metafunc.definition.iter_markers("parametrize")]:
+    here = [cell for cell in metafunc.config.cells if in_cell(mark("cells"), *cell)]
+    places = [Place(*cell, number) for number in range(ROUNDS) for cell in here]
+    if "hz" not in metafunc.fixturenames:
         metafunc.parametrize("place", places, indirect=True, ids=str)
         return
     rates = mark("rates")
@@ -185,9 +186,10 @@ def pytest_collection_modifyitems(config, items):
         place = item.callspec.params.get("place") if hasattr(item, "callspec") else None
         item.place = place if isinstance(place, Place) else None
         item.test = item.nodeid.replace(str(item.place), "*") if item.place else item.nodeid
-    nowhere = [item for item in items if not item.place and "vigil" in item.fixturenames and not item.get_closest_marker("outside")]
+    nowhere = {item for item in items
+               if not item.place and "vigil" in item.fixturenames and not item.get_closest_marker("outside")}
     if nowhere:
-        config.hook.pytest_deselected(items=nowhere)
+        config.hook.pytest_deselected(items=list(nowhere))
     turn = {}
     for item in items:
         turn.setdefault(item.test, len(turn))
@@ -199,7 +201,7 @@ def pytest_collection_modifyitems(config, items):
         at = order.index((item.place.edmm, item.place.aexnotify))
         return (item.place.round, turn[item.test], (at + item.place.round + turn[item.test]) % len(order))
 
-    items[:] = sorted((item for item in items if item not in set(nowhere)), key=key)
+    items[:] = sorted((item for item in items if item not in nowhere), key=key)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -15,8 +15,7 @@ pytestmark = pytest.mark.cells(aexnotify=1)  # without AEX-Notify there is nothi
 
 def run(vigil, *policies, program=COMPUTE, hz=2000, expect=0, options=()):
     words = [word for p in policies for word in ("--aex-policy", p)]
-    done = vigil.command("run", *vigil.cell(), "--log-level", "warning", "--stats", "--tick-hz", str(hz), *words, *options, "--", program,
-                         timeout=60)
+    done = vigil.run(program, hz=hz, options=["--log-level", "warning", "--stats", *words, *options])
     assert done.status == expect, done
     return done
 
