@@ -59,12 +59,12 @@ def execute(argv, stdin=b"", timeout=60, env=None, cwd=None):
 
 class Vigil:
     """The command, with an environment of its own: nothing of the caller's leaks into what is compared."""
+    edmm = aexnotify = 0  # of the cell that the present test runs in
 
     def __init__(self, home):
         self.env = {"PATH": "/usr/bin:/bin", "HOME": str(home), "LANG": "C", "TZ": "UTC", "TMPDIR": str(home / "tmp"),
                     "XDG_CONFIG_HOME": str(home / "config"), "EDITOR": "a b=c"}
         self.native = functools.lru_cache(maxsize=None)(self._native)
-        self.edmm = self.aexnotify = 0  # of the cell that the present test runs in
         self.seconds_apart = 0.0
 
     @contextlib.contextmanager
@@ -214,19 +214,21 @@ def pytest_runtest_call(item):
     item.user_properties += [("seconds", "%.6f" % seconds)]
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """The cell is in force before any fixture runs, those of a module included."""
+    item.user_properties += [("test", item.test)]
+    if item.place:
+        item.user_properties += [("edmm", item.place.edmm), ("aexnotify", item.place.aexnotify)]
+        if item.place.edmm:
+            Vigil.needs_edmm()
+    Vigil.edmm, Vigil.aexnotify = (item.place.edmm, item.place.aexnotify) if item.place else (0, 0)
+
+
 @pytest.fixture(autouse=True)
 def place(request):
-    where = getattr(request, "param", None)
-    request.node.user_properties += [("test", request.node.test)]
-    if "vigil" not in request.fixturenames:
-        return None
-    if where:
-        request.node.user_properties += [("edmm", where.edmm), ("aexnotify", where.aexnotify)]
-        if where.edmm:
-            Vigil.needs_edmm()
-    command = request.getfixturevalue("vigil")
-    command.edmm, command.aexnotify = (where.edmm, where.aexnotify) if where else (0, 0)
-    return where
+    """What pytest_generate_tests made the test for."""
+    return getattr(request, "param", None)
 
 
 @pytest.fixture(scope="session")

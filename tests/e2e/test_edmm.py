@@ -16,7 +16,7 @@ pytestmark = pytest.mark.cells(edmm=1)
 
 @pytest.fixture(scope="module")
 def edmm(vigil):
-    vigil.needs_edmm()
+    """For tests of the cells with EDMM 1."""
     return vigil
 
 
