@@ -141,8 +141,8 @@ void aex_counters(struct aex_counts *thread, struct aex_counts *process); /* eit
 /* From now on every notification of this thread goes to stage 2, and so to libos_return(), whether it hit the
  * application or the restartable resume. */
 void aex_upcall_want(bool wanted);
-/* The coming return to the application runs the mitigation although it follows a system call: it ends what began with
- * an AEX (rt_sigreturn). */
+/* The coming return to the application runs the mitigation (if there is one) although it follows a system call: it ends
+ * what began with an AEX (rt_sigreturn). */
 void aex_stub_want(void);
 
 /* ---- log ------------------------------------------------------------------------------------------------------- */

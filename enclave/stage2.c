@@ -46,7 +46,7 @@ void runtime_stage2(void)
         regs->rip += 2;
         regs->rcx = regs->rip;
         regs->r11 = regs->rflags;
-        notify_policy_syscall(t);
+        notify_policy_syscall(t, regs->rax);
         libos_syscall(regs);
         libos_return(regs, true);
         return;
@@ -74,7 +74,7 @@ uint64_t syscall_gate_address(void)
 void runtime_gate_syscall(void)
 {
     struct checkpoint *regs = &tcb_current()->ckpt;
-    notify_policy_syscall(tcb_current());
+    notify_policy_syscall(tcb_current(), regs->rax);
     libos_syscall(regs);
     libos_return(regs, true);
 }

@@ -2,6 +2,7 @@
  *
  * What the LibOS may know of notifications, and how it asks to be told of them. */
 #include "enclave/internal.h"
+#include "enclave/notify/notify.h"
 
 void aex_upcall_want(bool wanted)
 {
@@ -10,7 +11,7 @@ void aex_upcall_want(bool wanted)
 
 void aex_stub_want(void)
 {
-    tcb_current()->stub_due = 1;
+    tcb_current()->stub_due = notify_policy.stub_after_aex;
 }
 
 static uint64_t counter(const uint64_t *p)

@@ -141,9 +141,12 @@ void set_syscall_return(context &c, const std::string &key, const toml::node &no
 
 template <uint64_t vigil_aex_policy::*FIELD> void set_limit(context &c, const std::string &key, const toml::node &node)
 {
-    if (!node.is_integer() || *node.value<int64_t>() < 0)
-        wrong_type(c, key, node, "an integer, 0 (off) or more");
-    c.config.fixed.aex.*FIELD = static_cast<uint64_t>(*node.value<int64_t>());
+    if (!node.is_integer())
+        wrong_type(c, key, node, "an integer");
+    int64_t v = *node.value<int64_t>();
+    if (v < 0)
+        fail_at(c.file, node.source(), key + " must be 0 (off) or more");
+    c.config.fixed.aex.*FIELD = static_cast<uint64_t>(v);
 }
 
 void set_step_threshold(context &c, const std::string &key, const toml::node &node)
@@ -391,6 +394,17 @@ void walk(context &c, const toml::table &table, const std::string &prefix)
     }
 }
 
+// Who writes a policy believes to be protected by it.
+void policies_without_effect(context &c, const toml::table &table)
+{
+    const toml::table *policies = table["sgx"]["aex_notify"].as_table();
+    if (!policies || policies->empty() || c.config.fixed.flags & VIGIL_FLAG_AEX_NOTIFY)
+        return;
+    const toml::key &first = policies->begin()->first;
+    fail_at(c.file, first.source(), "sgx.aex_notify." + std::string(first.str()) +
+                                        " has no effect without sgx.experimental_enable_aex_notify = true; set that, or remove this");
+}
+
 // One line, whatever keys and values hold: control characters become question marks.
 int report(image_error *error, std::string text)
 {
@@ -452,6 +466,7 @@ extern "C" int manifest_load(const char *path, vigil_config **config, image_erro
         c.file = path;
         toml::table table = toml::parse(text, std::string_view(path));
         walk(c, table, "");
+        policies_without_effect(c, table);
         if (c.config.entrypoint.empty())
             return report(error, c.file + ": libos.entrypoint is missing: it names the program to run, for example "
                                           "libos.entrypoint = \"/bin/busybox\"");

@@ -36,7 +36,7 @@ struct notify_policy {
 extern struct notify_policy notify_policy;
 void notify_policy_init(void);
 void notify_policy_thread(struct tcb *t);
-void notify_policy_syscall(struct tcb *t);               /* the thread makes a system call: its budget starts again */
+void notify_policy_syscall(struct tcb *t, uint64_t number); /* the thread makes a system call: its budget starts again */
 void notify_policy_act(struct tcb *t, uint32_t tripped); /* may not return */
 
 #define SLOW_IN_A_ROW 16

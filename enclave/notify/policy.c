@@ -3,7 +3,11 @@
  * The measured policy (sgx.aex_notify in the manifest) and what happens when a detector trips. The detectors themselves
  * are a few instructions of stage 1 and of the stub. Documented in docs/aex-notify.md. */
 #include "enclave/internal.h"
+#define VIGIL_AEX_NO_FUNCTIONS
 #include "enclave/notify/notify.h"
+#include "vigil/aex.h"
+
+#include <asm/unistd_64.h>
 
 struct notify_policy notify_policy;
 static uint32_t said;
@@ -33,10 +37,13 @@ void notify_policy_thread(struct tcb *t)
     t->history = t->little_recent = t->budget_used = t->slow_run = 0;
 }
 
-void notify_policy_syscall(struct tcb *t)
+/* The return from a handler, and what a handler of interruptions asks about them, come of the interruption: if they gave a
+ * new budget, the host would give it, with each signal that the program handles. */
+void notify_policy_syscall(struct tcb *t, uint64_t number)
 {
     t->stub_due = notify_policy.stub_after_syscall;
-    t->budget_used = 0;
+    if (number != __NR_rt_sigreturn && number != VIGIL_SYSCALL_AEX)
+        t->budget_used = 0;
 }
 
 static void report(struct tcb *t, uint32_t kind, const char *what, uint64_t seen, uint64_t limit)

@@ -9,13 +9,15 @@ from conftest import BUILD
 
 COMPUTE = BUILD / "tests/programs/long_compute"
 HELLO = BUILD / "tests/programs/hello"
+INTERRUPTED = BUILD / "tests/programs/interrupted"
 
 pytestmark = pytest.mark.cells(aexnotify=1)  # without AEX-Notify there is nothing to have a policy for
 
 
-def run(vigil, *policies, program=COMPUTE, hz=2000, expect=0, options=()):
+
+def run(vigil, *policies, program=COMPUTE, args=(), hz=2000, expect=0, options=()):
     words = [word for p in policies for word in ("--aex-policy", p)]
-    done = vigil.run(program, hz=hz, options=["--log-level", "warning", "--stats", *words, *options])
+    done = vigil.run(program, *args, hz=hz, options=["--log-level", "warning", "--stats", *words, *options])
     assert done.status == expect, done
     return done
 
@@ -48,6 +50,7 @@ def test_prefetch_runs_the_stub_and_is_the_default(vigil, policies):
     assert done.stdout == vigil.native(str(COMPUTE)).stdout
 
 
+@pytest.mark.cells(edmm=0, aexnotify=1)  # page faults are AEXs, too, and followed by the stub
 def test_stub_on_syscall_return(vigil):
     without, with_it = (run(vigil, f"on_syscall_return={value}", program=HELLO, hz=0) for value in ("false", "true"))
     calls = stat(with_it, "delivered")
@@ -67,9 +70,29 @@ def test_budget_is_said_once_or_ends_it(vigil):
 
 
 def test_a_system_call_gives_a_new_budget(vigil):
-    # About as many interruptions as the program above, and a system call between any few of them.
-    done = run(vigil, "budget=200", "budget_action=terminate", program=BUILD / "tests/programs/stdio_large", hz=2000)
-    assert "limit" not in done.stderr
+    """Many more interruptions than the budget in all, and few between two system calls."""
+    done = run(vigil, "budget=100", "budget_action=terminate", program=INTERRUPTED, args=("calls", "150"), hz=5000)
+    assert stat(done, "notifications") - stat(done, "delivered") > 300, done.stderr
+    assert "limit" not in done.stderr and done.stdout == b"calls: done\n"
+
+
+@pytest.mark.parametrize("way, ticks", [("signals", 0), ("handler", 2000)])
+def test_interruptions_do_not_give_a_new_budget(vigil, way, ticks):
+    """The host decides when a signal comes and when an interruption calls a handler, so their returns give nothing."""
+    done = run(vigil, "budget=50", "budget_action=terminate", program=INTERRUPTED, args=(way, "300"), hz=ticks, expect=4)
+    assert "interruptions since the last system call: 51, limit 50" in done.stderr and not done.stdout
+
+
+@pytest.mark.parametrize("policies, options", [(["mitigation=count"], []), (["mitigation=none"], []), ([], ["--aex-notify=off"])])
+def test_no_stub_where_none_is_asked_for(vigil, policies, options):
+    """On the return from a handler of a signal neither."""
+    done = run(vigil, *policies, options=options, program=INTERRUPTED, args=("signals", "50"), hz=0)
+    assert stat(done, "delivered") > 50 and stat(done, "stubs") == 0, done.stderr
+
+
+def test_the_stub_runs_when_a_signal_handler_returns(vigil):
+    done = run(vigil, program=INTERRUPTED, args=("signals", "50"), hz=0)
+    assert stat(done, "stubs") > 90, done.stderr  # into most handlers, and back from each to what was interrupted
 
 
 def test_slow_loops(vigil):
@@ -126,6 +149,29 @@ def manifest(vigil, tmp_path, name, more):
 def test_bad_lines_of_a_manifest(vigil, tmp_path, line, says):
     done = vigil.command("run", manifest(vigil, tmp_path, "bad", line))
     assert done.status == 3 and says in done.stderr and re.search(r"bad\.manifest:9:\d+", done.stderr), done.stderr
+
+
+@pytest.mark.outside
+@pytest.mark.parametrize("enabled", ["", "sgx.experimental_enable_aex_notify = false"])
+def test_policies_of_a_manifest_without_aex_notify(vigil, tmp_path, enabled):
+    """Who writes them believes to be protected."""
+    path = manifest(vigil, tmp_path, "off", 'sgx.aex_notify.budget = 9')
+    path.write_text(path.read_text().replace("sgx.experimental_enable_aex_notify = true", enabled))
+    done = vigil.command("run", path)
+    assert done.status == 3 and "off.manifest:9:" in done.stderr, done.stderr
+    assert "sgx.aex_notify.budget" in done.stderr and "sgx.experimental_enable_aex_notify = true" in done.stderr
+
+
+@pytest.mark.outside
+def test_policies_of_the_command_line_without_aex_notify(vigil):
+    done = vigil.command("run", "--aex-notify=off", "--aex-policy", "budget=9", "--", HELLO)
+    assert done.status == 2 and "--aex-policy" in done.stderr and "off" in done.stderr and not done.stdout
+
+
+@pytest.mark.outside
+def test_help_says_that_policies_are_measured(vigil):
+    text = vigil.command("run", "--help").stdout.decode()
+    assert re.search(r"--aex-policy.*\n?.*MRENCLAVE", text)
 
 
 def test_policies_are_measured(vigil, tmp_path):
