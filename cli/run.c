@@ -24,7 +24,8 @@ static const char usage[] =
     "with loader.insecure__use_cmdline_argv = true.\n"
     "\n"
     "  --aex-notify=on|off   let the enclave know of each interruption (default: on, or what the manifest says)\n"
-    "  --aex-policy KEY=VALUE  one of the manifest's sgx.aex_notify keys, for example mitigation=count; may be repeated\n"
+    "  --aex-policy KEY=VALUE  one of the manifest's sgx.aex_notify keys, for example mitigation=count; may be repeated.\n"
+    "                        Policies are measured: another value, another MRENCLAVE; a signed image refuses it\n"
     "  --tick-hz N           software SGX: interrupts a second, 0 for none (default 250)\n"
     "  --stats               print statistics at the end\n"
     "  --log-level L         none, error, warning, debug, trace or all; a production enclave keeps its own\n"
@@ -148,11 +149,25 @@ int find_program(const char *name, char *path)
     return complain(EXIT_NOT_FOUND, "%s: not found in PATH", name);
 }
 
+/* 512M, 1G, or bytes. */
+static bool parse_size(const char *text, uint64_t *size)
+{
+    char *end;
+
+    errno = 0;
+    *size = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || errno)
+        return false;
+    int shift = *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if (end[shift != 0] || *size > UINT64_MAX >> shift)
+        return false;
+    *size <<= shift;
+    return true;
+}
+
 static int apply_sizes(const struct run_settings *s, struct vigil_config *config)
 {
-    uint64_t number;
-    unsigned long size;
-    char unit = 0, rest = 0;
+    uint64_t number, size;
 
     if (s->max_threads) {
         if (!parse_number(s->max_threads, 4096, &number) || !number)
@@ -160,10 +175,7 @@ static int apply_sizes(const struct run_settings *s, struct vigil_config *config
         config->max_threads = (uint32_t)number;
     }
     if (s->enclave_size) {
-        int n = sscanf(s->enclave_size, "%lu%c%c", &size, &unit, &rest);
-        if (n == 2 && (unit == 'M' || unit == 'G'))
-            size <<= unit == 'M' ? 20 : 30;
-        else if (n != 1)
+        if (!parse_size(s->enclave_size, &size))
             return complain(EXIT_USAGE, "--enclave-size is a size such as 512M, not %s", s->enclave_size);
         config->enclave_size = size;
         /* What the default gives to stack and brk must fit a small enclave too. */
@@ -185,6 +197,8 @@ static int apply_flags(const struct run_settings *s, struct vigil_config *config
             return complain(EXIT_USAGE, "%s", error.text);
     if (s->aex_notify >= 0)
         config->flags = (config->flags & ~VIGIL_FLAG_AEX_NOTIFY) | (s->aex_notify ? VIGIL_FLAG_AEX_NOTIFY : 0);
+    if (s->policy_count && !(config->flags & VIGIL_FLAG_AEX_NOTIFY))
+        return complain(EXIT_USAGE, "--aex-policy has no effect while AEX-Notify is off; turn it on with --aex-notify=on");
     if (s->stats)
         config->flags |= VIGIL_FLAG_STATS;
     return 0;

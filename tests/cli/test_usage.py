@@ -52,6 +52,9 @@ def test_nothing_shows_the_help_as_an_error(vigil):
     (["run", "--max-threads", "many", "--", "true"], ["--max-threads", "many"]),
     (["run", "--enclave-size", "large", "--", "true"], ["--enclave-size", "large"]),
     (["run", "--enclave-size", "64MB", "--", "true"], ["--enclave-size", "64MB"]),
+    (["run", "--enclave-size", "17592186044928M", "--", "true"], ["--enclave-size", "17592186044928M"]),  # 2^64 + 512M
+    (["run", "--enclave-size", "99999999999999999999M", "--", "true"], ["--enclave-size", "99999999999999999999M"]),
+    (["run", "--enclave-size", "-1M", "--", "true"], ["--enclave-size", "-1M"]),
     (["sign"], ["one manifest"]),
     (["sign", "a", "b"], ["one manifest"]),
     (["info", "a", "b"], ["at most one"]),
