@@ -104,6 +104,7 @@ void sgx_aex(struct sgx_cpu *cpu, const struct sgx_event *event)
 
     cpu->pending_db = cpu->notified = false;
     cpu->cr2 = event->vector == SGX_VEC_PF ? event->address & ~(uint64_t)(SGX_PAGE_SIZE - 1) : 0;
+    sgx_track_leave(e, cpu->epoch);
     cpu->enclave_mode = false;
     cpu->enclave = NULL;
     cpu->tcs = 0;

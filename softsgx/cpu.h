@@ -25,6 +25,7 @@ struct sgx_cpu {
     uint64_t tcs;                    /* CR_TCS_LA */
     uint64_t saved_fsbase, saved_gsbase, saved_xcr0;
     bool dbgoptin, saved_tf;
+    uint32_t epoch;                  /* in which it entered (track.c) */
 
     /* Set by every leaf that completes and by AEX, for the driver. */
     bool pending_db;   /* a single-step #DB pends at the instruction boundary after the leaf */
@@ -46,6 +47,11 @@ void sgx_aex(struct sgx_cpu *cpu, const struct sgx_event *event);
 /* #PF error code bits softsgx must add for an access to address (PFEC.SGX, P). */
 uint32_t sgx_pf_error_code(const struct softsgx_enclave *enclave, uint64_t address, uint32_t host_error_code);
 
+/* What a kernel does about a #PF of the enclave whose page is not there (EAUG, like Linux's SGX driver). true: the page
+ * has been added, or is there by now: the access is to be restarted. false: a fault like any other; *no_memory if only
+ * for want of EPC. Lock free. */
+bool sgx_augment_fault(struct softsgx_enclave *enclave, uint64_t address, uint32_t error_code, bool *no_memory);
+
 /* The enclave that contains this linear address, or NULL. Lock free: called from signal handlers. */
 struct softsgx_enclave *sgx_enclave_at(uint64_t address);
 /* ELRANGE and the EPC alias of it: alias + (address - base) is the page's content, always readable and writable. */
@@ -53,12 +59,20 @@ uint64_t sgx_enclave_base(const struct softsgx_enclave *enclave);
 uint64_t sgx_enclave_size(const struct softsgx_enclave *enclave);
 uint8_t *sgx_enclave_alias(const struct softsgx_enclave *enclave);
 
+/* The mapping's own data about an enclave. */
+void *sgx_enclave_mapping(const struct softsgx_enclave *enclave);
+void sgx_enclave_set_mapping(struct softsgx_enclave *enclave, void *mapping);
+bool sgx_enclave_initialised(const struct softsgx_enclave *enclave);
+uint64_t sgx_lowest_mappable(void); /* the host kernel maps nothing below this address */
+
 /* The semantics call this whenever what the enclave may do with a page range changes; the trap driver mprotects the
  * mapping at the linear address. prot = EPCM and page table combined. Tests install their own. */
 struct sgx_mapping_ops {
     int (*reserve)(struct softsgx_enclave *enclave, int memfd);            /* map [base,size) PROT_NONE */
     int (*protect)(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int prot);
     void (*release)(struct softsgx_enclave *enclave);
+    /* An interrupt (AEX) of every thread that is inside: an IPI. Returns when they have been sent. May be NULL. */
+    void (*interrupt)(struct softsgx_enclave *enclave);
 };
 void sgx_set_mapping_ops(const struct sgx_mapping_ops *ops); /* NULL: no mapping at all (unit tests) */
 

@@ -11,6 +11,7 @@
 #define CPUID_7_EBX_SGX        (1u << 2)
 #define CPUID_7_ECX_SGX_LC     (1u << 30)
 #define CPUID_12_EAX_SGX1      (1u << 0)
+#define CPUID_12_EAX_SGX2      (1u << 1)
 #define CPUID_12_EAX_EDECCSSA  (1u << 11)
 
 uint64_t sgx_settable_attributes(void)
@@ -43,7 +44,7 @@ static void leaf_12(uint32_t subleaf, uint32_t out[4])
     memset(out, 0, 4 * sizeof(out[0]));
     switch (subleaf) {
     case 0:
-        out[0] = CPUID_12_EAX_SGX1 | CPUID_12_EAX_EDECCSSA;
+        out[0] = CPUID_12_EAX_SGX1 | CPUID_12_EAX_SGX2 | CPUID_12_EAX_EDECCSSA;
         out[1] = SGX_SETTABLE_MISC;
         out[3] = SGX_LOG2_MAX_SIZE_32 | SGX_LOG2_MAX_SIZE_64 << 8;
         break;

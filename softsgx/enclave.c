@@ -61,6 +61,21 @@ uint8_t *sgx_enclave_alias(const struct softsgx_enclave *e)
     return e->alias;
 }
 
+void *sgx_enclave_mapping(const struct softsgx_enclave *e)
+{
+    return e->mapping;
+}
+
+void sgx_enclave_set_mapping(struct softsgx_enclave *e, void *mapping)
+{
+    e->mapping = mapping;
+}
+
+bool sgx_enclave_initialised(const struct softsgx_enclave *e)
+{
+    return __atomic_load_n(&e->secs.attributes.flags, __ATOMIC_ACQUIRE) & SGX_ATTR_INIT;
+}
+
 /* ELRANGEs of one address space are disjoint: the enclave is found by address alone. */
 static int publish(struct softsgx_enclave *e)
 {
@@ -125,10 +140,13 @@ static void release(struct softsgx_enclave *e)
     if (e->mapped && mapping_ops)
         mapping_ops->release(e);
     sgx_measure_free(e);
+    sgx_epc_give_pages(e->valid);
     if (e->alias)
         munmap(e->alias, e->size);
     if (e->epcm)
         munmap(e->epcm, epcm_bytes(e));
+    if (e->page_epoch)
+        munmap(e->page_epoch, epcm_bytes(e));
     pthread_mutex_destroy(&e->lock);
     pthread_mutex_lock(&list_lock);
     e->size = 0; /* contains no address any more */
@@ -179,29 +197,37 @@ static bool legal_secs(const struct sgx_secs *s)
 
 /* The EPC is a sparse memory file: mapped once here for the processor's own accesses and once by the trap driver, with
  * the EPCM's permissions, at the linear address. The mappings keep the file alive. */
+static int map_private(uint64_t length, uint32_t **out)
+{
+    void *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (p == MAP_FAILED)
+        return -errno;
+    *out = p;
+    return 0;
+}
+
+static int map_alias(struct softsgx_enclave *e, int memfd)
+{
+    void *alias = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd, 0);
+
+    if (alias == MAP_FAILED)
+        return -errno;
+    e->alias = alias;
+    return 0;
+}
+
 static int create_epc(struct softsgx_enclave *e)
 {
-    int memfd = memfd_create("softsgx-epc", MFD_CLOEXEC), ret = 0;
-    void *alias, *epcm;
+    int memfd = memfd_create("softsgx-epc", MFD_CLOEXEC), ret;
 
     if (memfd < 0)
         return -errno;
-    if (ftruncate(memfd, (off_t)e->size) < 0)
-        ret = -errno;
-    if (!ret) {
-        alias = mmap(NULL, e->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memfd, 0);
-        if (alias == MAP_FAILED)
-            ret = -errno;
-        else
-            e->alias = alias;
-    }
-    if (!ret) {
-        epcm = mmap(NULL, epcm_bytes(e), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (epcm == MAP_FAILED)
-            ret = -errno;
-        else
-            e->epcm = epcm;
-    }
+    ret = ftruncate(memfd, (off_t)e->size) < 0 ? -errno : map_alias(e, memfd);
+    if (!ret)
+        ret = map_private(epcm_bytes(e), &e->epcm);
+    if (!ret)
+        ret = map_private(epcm_bytes(e), &e->page_epoch);
     if (!ret && mapping_ops) {
         ret = mapping_ops->reserve(e, memfd);
         e->mapped = !ret;
@@ -280,24 +306,6 @@ static bool legal_tcs(const struct sgx_tcs *tcs)
     return !tcs->ocetssa && !tcs->prevssp && sgx_all_zero(tcs->reserved, sizeof(tcs->reserved));
 }
 
-/* The host kernel maps nothing below this address, so an enclave page there could never be reached. */
-static uint64_t lowest_mappable(void)
-{
-    static uint64_t lowest;
-    unsigned long value = 65536;
-    FILE *f;
-
-    if (!lowest) {
-        f = fopen("/proc/sys/vm/mmap_min_addr", "re");
-        if (f && fscanf(f, "%lu", &value) != 1)
-            value = 65536;
-        if (f)
-            fclose(f);
-        lowest = value + 1;
-    }
-    return lowest - 1;
-}
-
 static bool addable(const struct softsgx_enclave *e, uint64_t offset, const uint8_t *src, uint64_t length, bool tcs)
 {
     for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE) {
@@ -361,18 +369,21 @@ static int add_pages_locked(struct softsgx_enclave *e, uint64_t offset, const vo
         return -EINVAL;
     if (tcs)
         flags &= ~(uint64_t)EPCM_RWX;
+    if (!sgx_epc_take_pages(length / SGX_PAGE_SIZE))
+        return -ENOMEM;
     if (src)
         copy_in(e, offset, src, length, tcs);
     for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
-        sgx_epcm_set(e, address + at,
-                     (sgx_epcm_get(e, address + at) & EPCM_DENY_MASK) | (uint32_t)flags | EPCM_VALID);
+        sgx_epcm_update(e, address + at, EPCM_SGX, (uint32_t)flags | EPCM_VALID);
     ret = tcs ? 0 : sgx_epcm_apply(e, address, length); /* a TCS is as inaccessible as the page was before */
     if (ret) {
         for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
-            sgx_epcm_set(e, address + at, sgx_epcm_get(e, address + at) & EPCM_DENY_MASK);
+            sgx_epcm_update(e, address + at, EPCM_SGX, 0);
         madvise(e->alias + offset, length, MADV_REMOVE);
+        sgx_epc_give_pages(length / SGX_PAGE_SIZE);
         return ret;
     }
+    e->valid += length / SGX_PAGE_SIZE;
     return measure_pages(e, offset, !src, length, flags, measure);
 }
 
@@ -383,7 +394,7 @@ int softsgx_add_pages(struct softsgx_enclave *e, uint64_t offset, const void *sr
 
     if (!legal_range(e, offset, length) || !legal_secinfo(secinfo))
         return -EINVAL;
-    if (e->mapped && e->base + offset < lowest_mappable())
+    if (e->mapped && e->base + offset < sgx_lowest_mappable())
         return -EINVAL;
     pthread_mutex_lock(&e->lock);
     ret = add_pages_locked(e, offset, src, length, secinfo, measure);
@@ -456,7 +467,7 @@ int softsgx_protect(struct softsgx_enclave *e, uint64_t address, uint64_t length
         return -EINVAL;
     pthread_mutex_lock(&e->lock);
     for (uint64_t at = address; at < address + length; at += SGX_PAGE_SIZE)
-        sgx_epcm_set(e, at, (sgx_epcm_get(e, at) & ~EPCM_DENY_MASK) | deny << EPCM_DENY_SHIFT);
+        sgx_epcm_update(e, at, EPCM_DENY_MASK, deny << EPCM_DENY_SHIFT);
     ret = sgx_epcm_apply(e, address, length);
     pthread_mutex_unlock(&e->lock);
     return ret;

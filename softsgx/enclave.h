@@ -25,15 +25,22 @@
 #define EPCM_PT(e)    (((e) >> SGX_SECINFO_PT_SHIFT) & 0xffu)
 #define EPCM_DENY_SHIFT 16
 #define EPCM_DENY_MASK (7u << EPCM_DENY_SHIFT) /* R W X denied by the page table */
+#define EPCM_BUSY     (1u << 24) /* a leaf works on the page; another one that wants to is told of the conflict */
+#define EPCM_SGX      (0xffffu)  /* what the processor knows of the page; the rest is the page table's and ours */
 
 struct softsgx_enclave {
     uint64_t base, size;
     uint8_t *alias;          /* EPC contents: alias[offset], readable and writable, sparse */
-    uint32_t *epcm;          /* size / 4096 entries, lazily backed; read and written with relaxed atomics */
+    uint32_t *epcm;          /* size / 4096 entries, lazily backed; changed by compare-and-swap */
+    uint32_t *page_epoch;    /* size / 4096 entries, lazily backed: the epoch of the last EMODPR or EMODT */
+    uint32_t epoch;          /* tracking (track.c) */
+    uint32_t inside[2];      /* threads inside, by the parity of the epoch in which they entered */
     struct sgx_secs secs;    /* constant once ATTRIBUTES.INIT is set */
     uint8_t isvfamilyid[16], isvextprodid[16]; /* the hidden part of the SECS, from SIGSTRUCT */
     uint32_t xsave_size;     /* of the XSAVE area in an SSA frame, from XFRM */
+    uint64_t valid, pending, trimmed, added, removed; /* pages: so many now; EAUG and EREMOVE so far */
     bool mapped;             /* sgx_mapping_ops was told about it */
+    void *mapping;           /* the mapping's own */
     void *measurement;       /* SHA-256 context until EINIT */
     pthread_mutex_t lock;    /* builders only; never taken by a leaf or by AEX */
     struct softsgx_enclave *next_free;
@@ -67,9 +74,21 @@ static inline uint8_t *sgx_epc(const struct softsgx_enclave *e, uint64_t address
     return e->alias + (address - e->base);
 }
 
+/* What the page table allows: EPCM_R, _W, _X. */
+static inline uint32_t sgx_page_table(uint32_t entry)
+{
+    return ~(entry >> EPCM_DENY_SHIFT) & EPCM_RWX;
+}
+
 /* ---- epcm.c ---- */
 uint32_t sgx_epcm_get(const struct softsgx_enclave *e, uint64_t address);
-void sgx_epcm_set(struct softsgx_enclave *e, uint64_t address, uint32_t entry);
+/* entry := (entry & ~clear) | set, for a page of ELRANGE, atomically. Returns what it was. */
+uint32_t sgx_epcm_update(struct softsgx_enclave *e, uint64_t address, uint32_t clear, uint32_t set);
+/* For one leaf the page is its own from take to give. take: false if another leaf has it; *entry is what it is.
+ * give: its SGX part becomes entry's, the linear mapping follows, BUSY goes. 0, or -errno of the mapping: then the page
+ * is as it was before. */
+bool sgx_epcm_take(struct softsgx_enclave *e, uint64_t address, uint32_t *entry);
+int sgx_epcm_give(struct softsgx_enclave *e, uint64_t address, uint32_t entry);
 /* Protection of the linear mapping: EPCM and page table combined (PROT_*). */
 int sgx_epcm_prot(uint32_t entry);
 /* Brings the linear mapping of a range up to date: one protect call for each run of equal protection. */
@@ -81,6 +100,9 @@ bool sgx_check_frame(const struct softsgx_enclave *e, uint64_t frame, struct sgx
 /* A memory operand of an in-enclave leaf: alignment and ELRANGE are #GP, everything about its page is #PF on it. */
 bool sgx_check_operand(const struct sgx_cpu *cpu, int reg, uint64_t alignment, uint32_t access,
                        struct sgx_fault *fault);
+/* The same for a page that a leaf changes: in ELRANGE, VALID, not BLOCKED, read access in the page table. What type it
+ * is and whether it is PENDING or MODIFIED is the leaf's to look at. */
+bool sgx_check_target(const struct sgx_cpu *cpu, int reg, struct sgx_fault *fault);
 
 static inline bool sgx_raise(struct sgx_fault *fault, uint8_t vector, uint32_t error_code, uint64_t address)
 {
@@ -94,6 +116,25 @@ static inline bool sgx_raise_gp(struct sgx_fault *fault)
 
 /* ---- enclave.c ---- */
 const struct sgx_mapping_ops *sgx_mapping(void);
+
+/* ---- track.c: which threads may still hold translations from before a change (ETRACK) ---- */
+uint32_t sgx_track_enter(struct softsgx_enclave *e);                /* the epoch the thread is in from now on */
+void sgx_track_leave(struct softsgx_enclave *e, uint32_t epoch);
+bool sgx_track_complete(const struct softsgx_enclave *e, uint64_t address);
+void sgx_track_stamp(struct softsgx_enclave *e, uint64_t address);
+uint32_t sgx_track_inside(const struct softsgx_enclave *e);         /* threads in enclave mode */
+
+/* ---- encls.c: the privileged leaves of dynamic memory. Each works on one page, and returns 0, an SGX error code (ZF),
+ * -EINVAL where the processor raises #GP, -EFAULT where it raises #PF, or -ENOMEM if this machine cannot map it. ---- */
+int sgx_eaug(struct softsgx_enclave *e, uint64_t address);
+int sgx_emodpr(struct softsgx_enclave *e, uint64_t address, const struct sgx_secinfo *secinfo);
+int sgx_emodt(struct softsgx_enclave *e, uint64_t address, const struct sgx_secinfo *secinfo);
+int sgx_etrack(struct softsgx_enclave *e);
+int sgx_eremove(struct softsgx_enclave *e, uint64_t address);
+
+/* ---- driver.c ---- */
+bool sgx_epc_take_pages(uint64_t pages); /* of the processor's EPC, which may be limited; false: there is none left */
+void sgx_epc_give_pages(uint64_t pages);
 
 /* ---- measure.c: MRENCLAVE as it grows. Not for signal handlers. ---- */
 int sgx_measure_start(struct softsgx_enclave *e);
@@ -131,6 +172,9 @@ bool sgx_eexit(struct sgx_cpu *cpu, struct sgx_fault *fault);
 bool sgx_edeccssa(struct sgx_cpu *cpu, struct sgx_fault *fault);
 bool sgx_ereport(struct sgx_cpu *cpu, struct sgx_fault *fault);
 bool sgx_egetkey(struct sgx_cpu *cpu, struct sgx_fault *fault);
+bool sgx_eaccept(struct sgx_cpu *cpu, struct sgx_fault *fault);
+bool sgx_emodpe(struct sgx_cpu *cpu, struct sgx_fault *fault);
+bool sgx_eacceptcopy(struct sgx_cpu *cpu, struct sgx_fault *fault);
 
 #define SGX_ENCLU_LENGTH 3
 

@@ -13,14 +13,58 @@ uint32_t sgx_epcm_get(const struct softsgx_enclave *e, uint64_t address)
     return __atomic_load_n(&e->epcm[(address - e->base) / SGX_PAGE_SIZE], __ATOMIC_RELAXED);
 }
 
-void sgx_epcm_set(struct softsgx_enclave *e, uint64_t address, uint32_t entry)
+static uint32_t *entry_of(const struct softsgx_enclave *e, uint64_t address)
 {
-    __atomic_store_n(&e->epcm[(address - e->base) / SGX_PAGE_SIZE], entry, __ATOMIC_RELAXED);
+    return &e->epcm[(address - e->base) / SGX_PAGE_SIZE];
 }
 
-static uint32_t page_table(uint32_t entry)
+uint32_t sgx_epcm_update(struct softsgx_enclave *e, uint64_t address, uint32_t clear, uint32_t set)
 {
-    return ~(entry >> EPCM_DENY_SHIFT) & EPCM_RWX;
+    uint32_t *entry = entry_of(e, address), old = __atomic_load_n(entry, __ATOMIC_RELAXED);
+
+    while (!__atomic_compare_exchange_n(entry, &old, (old & ~clear) | set, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        ;
+    return old;
+}
+
+bool sgx_epcm_take(struct softsgx_enclave *e, uint64_t address, uint32_t *entry)
+{
+    *entry = sgx_epcm_update(e, address, 0, EPCM_BUSY);
+    return !(*entry & EPCM_BUSY);
+}
+
+static void count(uint64_t *counter, bool before, bool after)
+{
+    if (before != after)
+        __atomic_add_fetch(counter, after ? 1 : ~0ull, __ATOMIC_RELAXED);
+}
+
+/* The statistics follow the entries. */
+static void account(struct softsgx_enclave *e, uint32_t before, uint32_t after)
+{
+    bool was = before & EPCM_VALID, is = after & EPCM_VALID;
+
+    count(&e->valid, was, is);
+    count(&e->pending, was && (before & EPCM_PENDING), is && (after & EPCM_PENDING));
+    count(&e->trimmed, was && EPCM_PT(before) == SGX_PT_TRIM, is && EPCM_PT(after) == SGX_PT_TRIM);
+    if (was != is)
+        __atomic_add_fetch(is ? &e->added : &e->removed, 1, __ATOMIC_RELAXED);
+}
+
+int sgx_epcm_give(struct softsgx_enclave *e, uint64_t address, uint32_t entry)
+{
+    uint32_t before = sgx_epcm_update(e, address, EPCM_SGX, entry & EPCM_SGX);
+    int ret = 0;
+
+    if (sgx_epcm_prot(before) != sgx_epcm_prot((before & ~EPCM_SGX) | (entry & EPCM_SGX))) {
+        ret = sgx_epcm_apply(e, address, SGX_PAGE_SIZE);
+        if (ret)
+            sgx_epcm_update(e, address, EPCM_SGX, before & EPCM_SGX);
+    }
+    if (!ret)
+        account(e, before, entry);
+    sgx_epcm_update(e, address, EPCM_BUSY, 0);
+    return ret;
 }
 
 /* What the EPCM alone lets the enclave's own loads, stores and fetches do. */
@@ -35,10 +79,19 @@ static uint32_t epcm_rights(uint32_t entry)
 
 int sgx_epcm_prot(uint32_t entry)
 {
-    uint32_t rights = epcm_rights(entry) & page_table(entry);
+    uint32_t rights = epcm_rights(entry) & sgx_page_table(entry);
 
     return (rights & EPCM_R ? PROT_READ : 0) | (rights & EPCM_W ? PROT_WRITE : 0) |
            (rights & EPCM_X ? PROT_EXEC : 0);
+}
+
+/* Whoever changes an entry last sees its mapping follow, in whatever order two threads come to the mapping. */
+static bool settled(const struct softsgx_enclave *e, uint64_t address, uint64_t length, int prot)
+{
+    for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
+        if (sgx_epcm_prot(sgx_epcm_get(e, address + at)) != prot)
+            return false;
+    return true;
 }
 
 int sgx_epcm_apply(struct softsgx_enclave *e, uint64_t address, uint64_t length)
@@ -58,7 +111,8 @@ int sgx_epcm_apply(struct softsgx_enclave *e, uint64_t address, uint64_t length)
         ret = ops->protect(e, address, run, prot);
         if (ret)
             return ret;
-        address += run;
+        if (settled(e, address, run, prot)) /* else somebody changed a page meanwhile: once more */
+            address += run;
     }
     return 0;
 }
@@ -86,11 +140,11 @@ uint32_t sgx_pf_error_code(const struct softsgx_enclave *e, uint64_t address, ui
     else if (host_error_code & SGX_PFEC_W)
         access = EPCM_W;
 
-    if (!sgx_in_elrange(e, address) || ((entry & EPCM_VALID) && page_table(entry) & access & epcm_rights(entry)))
+    if (!sgx_in_elrange(e, address) || ((entry & EPCM_VALID) && sgx_page_table(entry) & access & epcm_rights(entry)))
         return host_error_code | SGX_PFEC_U; /* not ours: another thread repaired it, a protection key ... */
-    if (!(entry & EPCM_VALID) || !page_table(entry))
+    if (!(entry & EPCM_VALID) || !sgx_page_table(entry))
         return code;
-    if (page_table(entry) & access)
+    if (sgx_page_table(entry) & access)
         code |= SGX_PFEC_SGX;
     return code | SGX_PFEC_P;
 }
@@ -99,10 +153,10 @@ bool sgx_check_reg_page(const struct softsgx_enclave *e, uint64_t address, uint3
 {
     uint32_t entry = sgx_epcm_get(e, address);
 
-    if ((epcm_rights(entry) & page_table(entry) & access) == access)
+    if ((epcm_rights(entry) & sgx_page_table(entry) & access) == access)
         return true;
     /* R without W: the faulting access is the read. Where only W is missing it is the write. */
-    if ((epcm_rights(entry) & page_table(entry) & EPCM_R) == 0)
+    if ((epcm_rights(entry) & sgx_page_table(entry) & EPCM_R) == 0)
         access = EPCM_R;
     if (!sgx_in_elrange(e, address)) /* ordinary memory where the leaf wants an EPC page */
         return sgx_raise(fault, SGX_VEC_PF, SGX_PFEC_P | SGX_PFEC_U | SGX_PFEC_SGX, address);
@@ -126,4 +180,17 @@ bool sgx_check_operand(const struct sgx_cpu *cpu, int reg, uint64_t alignment, u
     if (address % alignment || !sgx_in_elrange(cpu->enclave, address))
         return sgx_raise_gp(fault);
     return sgx_check_reg_page(cpu->enclave, address, access, fault);
+}
+
+bool sgx_check_target(const struct sgx_cpu *cpu, int reg, struct sgx_fault *fault)
+{
+    uint64_t address = cpu->gpr[reg];
+    uint32_t entry;
+
+    if (address % SGX_PAGE_SIZE || !sgx_in_elrange(cpu->enclave, address))
+        return sgx_raise_gp(fault);
+    entry = sgx_epcm_get(cpu->enclave, address);
+    if ((entry & EPCM_VALID) && !(entry & EPCM_BLOCKED) && (sgx_page_table(entry) & EPCM_R))
+        return true;
+    return sgx_raise(fault, SGX_VEC_PF, sgx_pf_error_code(cpu->enclave, address, 0), address);
 }

@@ -22,6 +22,12 @@ bool sgx_enclu(struct sgx_cpu *cpu, struct sgx_fault *fault)
         return sgx_eresume(cpu, fault);
     case SGX_EEXIT:
         return sgx_eexit(cpu, fault);
+    case SGX_EACCEPT:
+        return sgx_eaccept(cpu, fault);
+    case SGX_EMODPE:
+        return sgx_emodpe(cpu, fault);
+    case SGX_EACCEPTCOPY:
+        return sgx_eacceptcopy(cpu, fault);
     case SGX_EDECCSSA:
         return sgx_edeccssa(cpu, fault);
     default:

@@ -97,6 +97,7 @@ static void enter_enclave_mode(struct sgx_cpu *cpu, const struct entry *in)
 {
     cpu->enclave_mode = true;
     cpu->enclave = in->enclave;
+    cpu->epoch = sgx_track_enter(in->enclave);
     cpu->tcs = in->tcs_address;
     cpu->saved_fsbase = cpu->fsbase;
     cpu->saved_gsbase = cpu->gsbase;

@@ -17,6 +17,7 @@ bool sgx_eexit(struct sgx_cpu *cpu, struct sgx_fault *fault)
     if (!cpu->dbgoptin)
         cpu->rflags = (cpu->rflags & ~SGX_FL_TF) | (cpu->saved_tf ? SGX_FL_TF : 0);
     cpu->pending_db = cpu->rflags & SGX_FL_TF;
+    sgx_track_leave(cpu->enclave, cpu->epoch);
     cpu->enclave_mode = false;
     cpu->enclave = NULL;
     cpu->tcs = 0;

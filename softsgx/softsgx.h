@@ -55,6 +55,27 @@ int softsgx_protect(struct softsgx_enclave *enclave, uint64_t address, uint64_t 
 /* A page that the host has paged out: away, accesses fault whatever page table and EPCM say; back, it is as it was.
  * Takes no lock: for step and breakpoint functions. */
 int softsgx_page_out(struct softsgx_enclave *enclave, uint64_t address, bool away);
+/* ---- dynamic memory (SGX2): the Linux driver's ioctls, with its structures (<asm/sgx.h>). They work on one page after
+ * the other and say in ->count how many bytes are done and in ->result which SGX error code stopped them. -EINVAL: bad
+ * arguments. -EFAULT: no such page, or ->result. -EPERM (remove): not trimmed, or the enclave has not accepted it.
+ * Afterwards no thread is inside that entered before (ETRACK and an interrupt to each). Any number of threads may be
+ * inside; not for signal handlers. ---- */
+struct sgx_enclave_restrict_permissions;
+struct sgx_enclave_modify_types;
+struct sgx_enclave_remove_pages;
+int softsgx_restrict_permissions(struct softsgx_enclave *enclave, struct sgx_enclave_restrict_permissions *untrusted);
+int softsgx_modify_types(struct softsgx_enclave *enclave, struct sgx_enclave_modify_types *untrusted);
+int softsgx_remove_pages(struct softsgx_enclave *enclave, struct sgx_enclave_remove_pages *untrusted);
+/* EAUG of the pages in the range that are not there: what Linux does when its own code touches them. Otherwise pages are
+ * added when the enclave first touches them. -ENOMEM: the EPC is full. */
+int softsgx_augment(struct softsgx_enclave *enclave, uint64_t address, uint64_t length);
+/* How much EPC this processor has, for all enclaves together (0: no limit). */
+void softsgx_set_epc_limit(uint64_t bytes);
+struct softsgx_epc {
+    uint64_t valid, pending, trimmed; /* pages now */
+    uint64_t added, removed;          /* by EAUG and EREMOVE */
+};
+void softsgx_get_epc(const struct softsgx_enclave *enclave, struct softsgx_epc *out);
 void softsgx_destroy(struct softsgx_enclave *enclave);
 /* A copy of the SECS as the processor has it now (MRENCLAVE, MRSIGNER, ATTRIBUTES after EINIT). */
 void softsgx_secs(const struct softsgx_enclave *enclave, struct sgx_secs *out);

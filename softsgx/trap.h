@@ -148,6 +148,14 @@ void sgx_trap_break_hide(const struct softsgx_enclave *enclave, uint64_t address
 void sgx_trap_look_ahead(struct trap_thread *t);
 void sgx_trap_break_forget(const struct softsgx_enclave *enclave);
 
+/* ---- trap_guard.c ---- */
+struct sgx_trap_blocks;
+/* For a mapping [start, end) of the ELRANGE that begins at base. NULL: no guard pages here; _protect then does without. */
+struct sgx_trap_blocks *sgx_trap_blocks_make(uint64_t base, uint64_t start, uint64_t end);
+void sgx_trap_blocks_free(struct sgx_trap_blocks *blocks, uint64_t end);
+/* built: the enclave is initialised, so lone pages come and go. */
+int sgx_trap_blocks_protect(struct sgx_trap_blocks *blocks, uint64_t from, uint64_t to, int prot, bool built);
+
 /* ---- trap_map.c ---- */
 extern const struct sgx_mapping_ops sgx_trap_mapping;
 

@@ -87,11 +87,32 @@ static void report_unhandled(const struct trap_thread *t, const struct sgx_event
                          sgx_enclave_base(t->cpu.enclave));
 }
 
+/* A page fault that the kernel resolves, by EAUG, or cannot for want of EPC. The first is an AEX that no handler hears of. */
+static bool kernel_fault(struct trap_thread *t, siginfo_t *info, ucontext_t *uc, const struct sgx_event *event)
+{
+    bool no_memory;
+
+    if (sgx_augment_fault(t->cpu.enclave, event->address, event->error_code, &no_memory)) {
+        aex(t, uc, event);
+        return true;
+    }
+    if (!no_memory)
+        return false;
+    report_unhandled(t, event, SIGBUS);
+    aex(t, uc, event);
+    *info = (siginfo_t){ .si_signo = SIGBUS, .si_code = BUS_ADRERR };
+    rewrite(info, uc, event->vector, event->error_code, t->cpu.cr2, SIGBUS);
+    sgx_trap_deliver(SIGBUS, info, uc, false);
+    return true;
+}
+
 /* native: the signal that the kernel raised for this very exception, 0 if it raised something else. */
 static void exception(struct trap_thread *t, siginfo_t *info, ucontext_t *uc, const struct sgx_event *event, int native)
 {
     int sig = native ? native : signal_of(event->vector);
 
+    if (event->vector == SGX_VEC_PF && kernel_fault(t, info, uc, event))
+        return;
     report_unhandled(t, event, sig);
     aex(t, uc, event);
     rewrite(info, uc, event->vector, event->error_code, t->cpu.cr2, native);
@@ -218,7 +239,7 @@ static void strayed(struct trap_thread *t, int sig, siginfo_t *info, ucontext_t 
 
 static void interrupted(struct trap_thread *t, int sig, siginfo_t *info, ucontext_t *uc)
 {
-    bool tick = sig == sgx_trap_tick_signal();
+    bool ours = sig == sgx_trap_tick_signal(), tick = ours && info->si_code == SI_TIMER; /* else softsgx's own IPI */
 
     if (tick && !sgx_trap_ticking()) { /* left over from before the ticks were turned off */
         sgx_trap_store(t, uc);
@@ -227,7 +248,7 @@ static void interrupted(struct trap_thread *t, int sig, siginfo_t *info, ucontex
     if (tick)
         sgx_trap_count(t, STAT_TICKS);
     aex_interrupt(t, uc);
-    if (!tick)
+    if (!ours)
         sgx_trap_deliver(sig, info, uc, false);
 }
 

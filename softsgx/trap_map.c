@@ -10,7 +10,6 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -30,30 +29,9 @@ static unsigned filtered_count;
 static struct range live[RANGES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static uint64_t lowest_mappable(void)
-{
-    unsigned long value = 65536;
-    FILE *f = fopen("/proc/sys/vm/mmap_min_addr", "re");
-
-    if (f && fscanf(f, "%lu", &value) != 1)
-        value = 65536;
-    if (f)
-        fclose(f);
-    return (value + SGX_PAGE_SIZE - 1) & -(uint64_t)SGX_PAGE_SIZE;
-}
-
 static uint64_t mapped_start(uint64_t base)
 {
-    static uint64_t lowest;
-    uint64_t value = __atomic_load_n(&lowest, __ATOMIC_RELAXED);
-
-    if (base)
-        return base;
-    if (!value) {
-        value = lowest_mappable();
-        __atomic_store_n(&lowest, value, __ATOMIC_RELAXED);
-    }
-    return value;
+    return base ? base : sgx_lowest_mappable();
 }
 
 /* A trap for every system call made by an instruction in [base, end): SYSCALL and INT 0x80 are two bytes long, and the
@@ -188,9 +166,11 @@ static int reserve_locked(struct softsgx_enclave *enclave, int memfd)
         ret = map(start, end, memfd, start - base, MAP_FIXED);
     else
         ret = reserve_new(base, end, memfd);
-    if (!ret)
-        *place = (struct range){ base, end };
-    return ret;
+    if (ret)
+        return ret;
+    *place = (struct range){ base, end };
+    sgx_enclave_set_mapping(enclave, sgx_trap_blocks_make(base, start, end));
+    return 0;
 }
 
 static int reserve(struct softsgx_enclave *enclave, int memfd)
@@ -212,7 +192,22 @@ static int protect(struct softsgx_enclave *enclave, uint64_t address, uint64_t l
         address = start;
     if (address >= end)
         return 0;
-    return mprotect((void *)address, end - address, prot) ? -errno : 0;
+    return sgx_trap_blocks_protect(sgx_enclave_mapping(enclave), address, end, prot, sgx_enclave_initialised(enclave));
+}
+
+static __thread struct softsgx_enclave *interrupted;
+
+static void interrupt_thread(struct trap_thread *t)
+{
+    if (__atomic_load_n(&t->cpu.enclave_mode, __ATOMIC_RELAXED) &&
+        __atomic_load_n(&t->cpu.enclave, __ATOMIC_RELAXED) == interrupted)
+        syscall(SYS_tgkill, getpid(), t->tid, sgx_trap_tick_signal());
+}
+
+static void interrupt(struct softsgx_enclave *enclave)
+{
+    interrupted = enclave;
+    sgx_trap_each_thread(interrupt_thread);
 }
 
 static void release(struct softsgx_enclave *enclave)
@@ -220,6 +215,8 @@ static void release(struct softsgx_enclave *enclave)
     uint64_t base = sgx_enclave_base(enclave), end = base + sgx_enclave_size(enclave);
 
     sgx_trap_break_forget(enclave);
+    sgx_trap_blocks_free(sgx_enclave_mapping(enclave), end);
+    sgx_enclave_set_mapping(enclave, NULL);
     pthread_mutex_lock(&lock);
     map(mapped_start(base), end, -1, 0, MAP_FIXED);
     for (unsigned i = 0; i < RANGES; i++)
@@ -228,4 +225,5 @@ static void release(struct softsgx_enclave *enclave)
     pthread_mutex_unlock(&lock);
 }
 
-const struct sgx_mapping_ops sgx_trap_mapping = { .reserve = reserve, .protect = protect, .release = release };
+const struct sgx_mapping_ops sgx_trap_mapping = { .reserve = reserve, .protect = protect, .release = release,
+                                                 .interrupt = interrupt };

@@ -40,7 +40,7 @@ static void release(struct softsgx_enclave *enclave)
     released++;
 }
 
-static const struct sgx_mapping_ops ops = { reserve, protect, release };
+static const struct sgx_mapping_ops ops = { .reserve = reserve, .protect = protect, .release = release };
 
 static int setup(void **state)
 {
@@ -304,7 +304,7 @@ static void test_enumeration(void **state)
     assert_true(softsgx_cpuid(7, 0, r));
     assert_true(r[1] & 1 << 2);
     assert_true(softsgx_cpuid(0x12, 0, r));
-    assert_int_equal(r[0], 1 | 1 << 11); /* SGX1, EDECCSSA */
+    assert_int_equal(r[0], 1 | 1 << 1 | 1 << 11); /* SGX1, SGX2, EDECCSSA */
     assert_int_equal(r[1], SGX_MISC_EXINFO);
     assert_int_equal(r[2], 0);
     assert_true(softsgx_cpuid(0x12, 1, r));

@@ -402,7 +402,7 @@ void test_pf_error_code(void **state)
 
         conformance_row(faults[i].name);
         fx_open(&fx, &kinds[KIND_PLAIN]);
-        sgx_epcm_set(fx.enclave, address, sgx_epcm_get(fx.enclave, address) | faults[i].set);
+        sgx_epcm_update(fx.enclave, address, 0, faults[i].set);
         if (faults[i].table != ANY)
             assert_int_equal(softsgx_protect(fx.enclave, address, 0x1000, faults[i].table), 0);
         code = sgx_pf_error_code(fx.enclave, address + 0x123, faults[i].host);
@@ -459,7 +459,7 @@ void test_debugger(void **state)
     }
     conformance_row("EDBGRD and EDBGWR: PENDING page");
     fx_open(&fx, &kinds[KIND_PLAIN]);
-    sgx_epcm_set(fx.enclave, FX_BASE + FX_DATA, sgx_epcm_get(fx.enclave, FX_BASE + FX_DATA) | EPCM_PENDING);
+    sgx_epcm_update(fx.enclave, FX_BASE + FX_DATA, 0, EPCM_PENDING);
     assert_int_equal(softsgx_debug_read(fx.enclave, FX_BASE + FX_DATA, &value, 8), -EFAULT);
     assert_int_equal(softsgx_debug_write(fx.enclave, FX_BASE + FX_DATA, &value, 8), -EFAULT);
     fx_close(&fx);

@@ -48,7 +48,6 @@ static void write_memory(struct fx *fx, uint64_t offset, uint64_t value, size_t 
 static void apply(struct fx *fx, const struct edit *e)
 {
     uint64_t page = sgx_enclave_base(fx->enclave) + e->where;
-    uint32_t entry = e->kind >= EPCM_SET && e->kind <= TABLE ? sgx_epcm_get(fx->enclave, page) : 0;
 
     switch (e->kind) {
     case NONE: break;
@@ -60,9 +59,9 @@ static void apply(struct fx *fx, const struct edit *e)
     case MEM32: write_memory(fx, e->where, e->value, 4); break;
     case MEM16: write_memory(fx, e->where, e->value, 2); break;
     case MEM8: write_memory(fx, e->where, e->value, 1); break;
-    case EPCM_SET: sgx_epcm_set(fx->enclave, page, entry | (uint32_t)e->value); break;
-    case EPCM_CLEAR: sgx_epcm_set(fx->enclave, page, entry & ~(uint32_t)e->value); break;
-    case TYPE: sgx_epcm_set(fx->enclave, page, (entry & ~0xff00u) | (uint32_t)e->value << 8); break;
+    case EPCM_SET: sgx_epcm_update(fx->enclave, page, 0, (uint32_t)e->value); break;
+    case EPCM_CLEAR: sgx_epcm_update(fx->enclave, page, (uint32_t)e->value, 0); break;
+    case TYPE: sgx_epcm_update(fx->enclave, page, 0xff00u, (uint32_t)e->value << 8); break;
     case TABLE: assert_int_equal(softsgx_protect(fx->enclave, page, SGX_PAGE_SIZE, (int)e->value), 0); break;
     case SECS_SET: fx->enclave->secs.attributes.flags |= e->value; break;
     case SECS_CLEAR: fx->enclave->secs.attributes.flags &= ~e->value; break;
