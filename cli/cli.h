@@ -25,7 +25,7 @@ int finish_output(void);
 /* run.c */
 #define MAX_POLICIES 32
 struct run_settings {
-    int aex_notify;      /* -1: as it is */
+    int aex_notify, edmm; /* -1: as it is */
     bool stats;
     const char *enclave_size, *max_threads;
     const char *policies[MAX_POLICIES];

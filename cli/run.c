@@ -26,11 +26,14 @@ static const char usage[] =
     "  --aex-notify=on|off   let the enclave know of each interruption (default: on, or what the manifest says)\n"
     "  --aex-policy KEY=VALUE  one of the manifest's sgx.aex_notify keys, for example mitigation=count; may be repeated.\n"
     "                        Policies are measured: another value, another MRENCLAVE; a signed image refuses it\n"
+    "  --edmm=on|off         dynamic memory (SGX2): memory and threads come when they are used (default: off, or what the\n"
+    "                        manifest says); on, the enclave has room for 64G\n"
     "  --tick-hz N           software SGX: interrupts a second, 0 for none (default 250)\n"
     "  --stats               print statistics at the end\n"
     "  --log-level L         none, error, warning, debug, trace or all; a production enclave keeps its own\n"
     "  --enclave-size SIZE   with --: a power of two, for example 512M (default)\n"
     "  --max-threads N       with --: threads at the same time (default 16)\n"
+    "  --epc-size SIZE       software SGX, for tests: how much enclave memory there is (default: no limit)\n"
     "  --aex SCHEDULE        software SGX, for tests: after:N (an interrupt at instruction N), every,\n"
     "                        random:SEED,MEAN (MEAN instructions apart), threads:SEED,MEAN (all but the first thread)\n"
     "  --help                this text\n"
@@ -43,6 +46,22 @@ static bool parse_number(const char *text, uint64_t max, uint64_t *value)
     errno = 0;
     *value = strtoull(text, &end, 0);
     return *text >= '0' && *text <= '9' && !*end && !errno && *value <= max;
+}
+
+/* 512M, 1G, or bytes. */
+static bool parse_size(const char *text, uint64_t *size)
+{
+    char *end;
+
+    errno = 0;
+    *size = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || errno)
+        return false;
+    int shift = *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if (end[shift != 0] || *size > UINT64_MAX >> shift)
+        return false;
+    *size <<= shift;
+    return true;
 }
 
 static bool parse_schedule(const char *text, struct host_options *host)
@@ -77,6 +96,7 @@ static int parse_options(int argc, char **argv, struct run_settings *s)
         {"aex-notify", required_argument, NULL, 'n'}, {"tick-hz", required_argument, NULL, 't'},
         {"stats", no_argument, NULL, 's'}, {"log-level", required_argument, NULL, 'l'},
         {"enclave-size", required_argument, NULL, 'e'}, {"max-threads", required_argument, NULL, 'm'},
+        {"edmm", required_argument, NULL, 'd'}, {"epc-size", required_argument, NULL, 'c'},
         {"aex", required_argument, NULL, 'a'}, {"aex-policy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
     uint64_t number;
 
@@ -86,6 +106,15 @@ static int parse_options(int argc, char **argv, struct run_settings *s)
             if (strcmp(optarg, "on") && strcmp(optarg, "off"))
                 return complain(EXIT_USAGE, "--aex-notify is on or off, not %s", optarg);
             s->aex_notify = !strcmp(optarg, "on");
+            break;
+        case 'd':
+            if (strcmp(optarg, "on") && strcmp(optarg, "off"))
+                return complain(EXIT_USAGE, "--edmm is on or off, not %s", optarg);
+            s->edmm = !strcmp(optarg, "on");
+            break;
+        case 'c':
+            if (!parse_size(optarg, &s->host.epc_size) || !s->host.epc_size)
+                return complain(EXIT_USAGE, "--epc-size is a size such as 64M, not %s", optarg);
             break;
         case 't':
             if (!parse_number(optarg, 1000000, &number))
@@ -149,22 +178,6 @@ int find_program(const char *name, char *path)
     return complain(EXIT_NOT_FOUND, "%s: not found in PATH", name);
 }
 
-/* 512M, 1G, or bytes. */
-static bool parse_size(const char *text, uint64_t *size)
-{
-    char *end;
-
-    errno = 0;
-    *size = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || errno)
-        return false;
-    int shift = *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
-    if (end[shift != 0] || *size > UINT64_MAX >> shift)
-        return false;
-    *size <<= shift;
-    return true;
-}
-
 static int apply_sizes(const struct run_settings *s, struct vigil_config *config)
 {
     uint64_t number, size;
@@ -216,6 +229,8 @@ int image_of_program(const struct run_settings *s, const char *name, struct imag
         return status;
     if (manifest_default(path, &config, &error))
         return complain(EXIT_BAD_INPUT, "%s", error.text);
+    if (s->edmm >= 0)
+        manifest_use_edmm(config, s->edmm);
     if ((status = apply_sizes(s, config)))
         return status;
     if (!(status = apply_flags(s, config)) && sign_in_memory(image, config, NULL, &error))
@@ -231,6 +246,9 @@ static int check_signed_flags(const struct run_settings *s, const struct image *
     if (s->policy_count)
         return complain(EXIT_USAGE, "%s: signed: --aex-policy would change what was measured; change the manifest and run "
                         "`vigil sign`", path);
+    if (s->edmm >= 0 && s->edmm != !!(image->config->flags & VIGIL_FLAG_EDMM))
+        return complain(EXIT_USAGE, "%s: --edmm=%s differs from what was signed; change the manifest and run `vigil sign`", path,
+                        s->edmm ? "on" : "off");
     if (s->aex_notify >= 0 && on != (s->aex_notify == 1))
         return complain(EXIT_USAGE, "%s: --aex-notify=%s differs from what was signed; change the manifest and run `vigil sign`",
                         path, s->aex_notify ? "on" : "off");
@@ -263,6 +281,8 @@ static int image_of_file(const struct run_settings *s, const char *path, struct 
     }
     if (!(config->flags & VIGIL_FLAG_DEBUG))
         return complain(EXIT_BAD_INPUT, "%s: not signed, and sgx.debug is not true; run `vigil sign %s` first", path, path);
+    if (s->edmm >= 0)
+        manifest_use_edmm(config, s->edmm);
     int status = apply_flags(s, config);
     if (!status && sign_in_memory(image, config, NULL, &error))
         status = complain(EXIT_BAD_INPUT, "%s: %s", path, error.text);
@@ -273,7 +293,7 @@ static int image_of_file(const struct run_settings *s, const char *path, struct 
 int command_run(int argc, char **argv)
 {
     const char *file;
-    struct run_settings s = {.aex_notify = -1, .host = {.tick_hz = 250, .log_level = -1, .envp = environ}};
+    struct run_settings s = {.aex_notify = -1, .edmm = -1, .host = {.tick_hz = 250, .log_level = -1, .envp = environ}};
     struct image_error error;
     struct image image;
 

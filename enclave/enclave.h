@@ -40,7 +40,8 @@ struct thread;               /* the LibOS's per-thread state; opaque here */
 struct checkpoint *current_regs(void);
 struct thread *current_thread(void);      /* what set_current_thread was given; NULL before */
 void set_current_thread(struct thread *);
-uint32_t current_slot(void);              /* TCS number, 0 .. thread_count-1 */
+uint32_t current_slot(void);              /* TCS number, 0 .. thread_slots()-1 */
+uint32_t thread_slots(void);              /* thread blocks that are there; grows with dynamic memory */
 
 /* ---- facts ---------------------------------------------------------------------------------------------------- */
 const struct vigil_boot_info *boot_info(void);
@@ -96,6 +97,19 @@ int copy_user_to_untrusted(void *untrusted_dst, const void *user_src, size_t n);
 int user_load32(const uint32_t *user, uint32_t *value);
 int user_cmpxchg32(uint32_t *user, uint32_t *old, uint32_t desired);
 bool user_range_ok(const void *p, size_t n);          /* lies in application memory (not: is mapped) */
+
+/* ---- dynamic memory (sgx.edmm_enable), edmm_map.c ---------------------------------------------------------------- */
+/* Which pages of application memory are there. All but the first three need the LibOS's lock on the address space. Page
+ * addresses; rights are PROT_READ | PROT_WRITE | PROT_EXEC. Errors are -ENOMEM: the host did not do as asked. */
+bool edmm_on(void);                                   /* if not, all of application memory is there, RWX */
+bool page_present(uint64_t address);
+bool pages_present(const void *p, size_t n);
+uint64_t pages_find(uint64_t at, uint64_t end, bool present);        /* the next page that is (not) there, or end */
+/* Adds, zeroed, what is not there yet. faulted: the program has just touched it, so the kernel has added it. */
+int pages_commit(uint64_t start, uint64_t end, int prot, bool faulted);
+int pages_protect(uint64_t start, uint64_t end, int from, int to);   /* of what is there */
+int pages_trim(uint64_t start, uint64_t end);                        /* gives back what is there */
+void page_discard(uint64_t address);                  /* what a stray access has made the kernel add */
 
 /* ---- threads --------------------------------------------------------------------------------------------------- */
 /* Starts a thread on a free TCS: its checkpoint := *regs, its vector state := the caller's. 0, -EAGAIN (no TCS free),
@@ -185,6 +199,10 @@ void libos_exception(struct checkpoint *regs, const struct exception *exception)
 /* Called in runtime mode before every return to the application when the mailbox was not empty, and after
  * libos_syscall / libos_exception: take events, deliver at most what is deliverable. */
 void libos_return(struct checkpoint *regs, bool from_syscall);
+/* Makes sure that the pages are there for an access (PROT_ bits) that a system call will make: 0, -EFAULT, -ENOMEM. */
+int libos_populate(uint64_t address, uint64_t length, int access);
+/* The program, or a probe for it, touched a page that it does not have. */
+void libos_stray(uint64_t address);
 /* What the program may do at this address (PROT_READ | PROT_WRITE | PROT_EXEC), from the LibOS's own books. */
 int libos_page_access(uint64_t address);
 /* Statistics line(s) at process exit are printed by the enclave from here (called by ocall_exit). */

@@ -12,9 +12,6 @@ volatile struct vigil_boot_info boot_info_volatile = {.magic = VIGIL_BOOT_MAGIC}
 static struct vigil_boot_info info;
 static bool notify_on, exinfo_enabled;
 
-/* The runtime's heap is the top of application memory: not measured, so its first content is untrusted. */
-#define KHEAP_MAX (64ull << 20)
-
 const struct vigil_boot_info *boot_info(void)
 {
     return &info;
@@ -76,28 +73,18 @@ static void read_boot_info(void)
         to[i] = from[i];
 }
 
-static void carve_heap(void)
+/* The runtime's heap is above application memory: not measured, so its first content is untrusted. */
+static void init_memory(void)
 {
-    uint64_t size = (info.app_end - info.app_start) / 16;
-    if (size > KHEAP_MAX)
-        size = KHEAP_MAX;
-    size &= ~(uint64_t)(VIGIL_PAGE - 1);
-    info.app_end -= size;
-    kheap_init((void *)info.app_end, size);
+    kheap_init(info.heap, info.heap_ready, info.heap_end);
+    if (config()->flags & VIGIL_FLAG_EDMM)
+        edmm_init(info.app_start, &info.app_end);
 }
 
 static void init_threads(void)
 {
-    for (uint32_t i = 0; i < info.thread_count; i++) {
-        struct tcb *t = tcb_of_slot(i);
-        t->self = t;
-        t->probe_word = (uint64_t)probe_back;
-        t->slot = i;
-        t->xfrm = self_attributes()->xfrm;
-        stacks_arm_canaries(t);
-        /* XRSTOR wants a zero header; the area is not measured. */
-        memset((char *)t + VIGIL_GS_XSAVE, 0, SGX_XSAVE_MIN);
-    }
+    for (uint32_t i = 0; i < info.thread_count; i++)
+        thread_block_init(i);
 }
 
 /* Fail closed: what the measured configuration asks for must be what the processor says this enclave has. */
@@ -125,15 +112,16 @@ void runtime_boot(uint64_t untrusted_shared)
     self_report_init();
     init_threads();
     ocall_thread_init(tcb_current(), untrusted_shared);
-    carve_heap();
-    log_init();
-    xstate_measure();
     if (config()->magic != VIGIL_CONFIG_MAGIC || config()->size > info.config_size)
         runtime_fail("the measured configuration is malformed: it was made by another version of Vigil; sign it again");
+    init_memory();
+    log_init();
+    xstate_measure();
     check_attributes();
     notify_policy_thread(tcb_current());
     start_info_copy(tcb_current()->shared->boot);
     libos_start();
+    edmm_count_start();
     libos_return(&tcb_current()->ckpt, false);
 }
 

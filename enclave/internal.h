@@ -12,6 +12,7 @@
 #define LINUX_SIGBUS 7
 #define LINUX_SIGSEGV 11
 #define LINUX_EFAULT 14
+#define LINUX_ENOMEM 12
 #define LINUX_EAGAIN 11
 #define LINUX_EINVAL 22
 #define LINUX_EIO 5
@@ -34,8 +35,14 @@ uint64_t exception_fixup(uint64_t rip);
 
 /* start.c */
 void start_info_copy(uint64_t untrusted_boot);
-/* kmalloc.c */
-void kheap_init(void *start, size_t size);
+/* kmalloc.c: up to `ready` the memory is there, behind it it is added when needed. */
+void kheap_init(uint64_t start, uint64_t ready, uint64_t end);
+/* edmm_map.c */
+void edmm_init(uint64_t start, uint64_t *end);
+void edmm_count_start(void);
+void edmm_print_stats(void);
+/* thread.c */
+void thread_block_init(uint32_t slot);
 /* xstate.c */
 void xstate_measure(void);
 /* log.c */
@@ -45,6 +52,11 @@ int format_args(char *buf, size_t size, const char *fmt, __builtin_va_list args)
 /* ocall.c */
 void ocall_thread_init(struct tcb *t, uint64_t untrusted_shared);
 int ocall_thread_create(uint32_t slot);
+/* In the thread's OCALL memory, behind what bounce_alloc gives out: a log line, a list of ranges. */
+#define OCALL_LOG_RESERVE 4096
+#define OCALL_MEMORY_RESERVE 4096
+/* An OCALL that gives 0 or -errno; anything else is -EIO. */
+int ocall_status(uint64_t op, long a0, long a1, long a2, long a3);
 long ocall(uint64_t op, long a0, long a1, long a2, long a3, long a4, long a5);
 
 #endif

@@ -2,22 +2,41 @@
  *
  * The runtime's heap: power-of-two size classes on a bump area, one free list each. Small, constant time, no coalescing:
  * LibOS objects come in few sizes. */
-#include "enclave/internal.h"
+#include "enclave/edmm.h"
 
 #define MIN_SHIFT 5
+#define GROWTH (32 * VIGIL_PAGE) /* dynamic memory: added at a time */
 #define CLASSES 22   /* 32 bytes .. 64 MiB */
 
 struct header { uint64_t class_index, pad; };
 struct free_block { struct free_block *next; };
 
 static lock_t heap_lock;
-static char *next_free, *heap_end;
+static uint64_t next_free, heap_ready, heap_end; /* from heap_ready on the pages are still to be added */
 static struct free_block *free_lists[CLASSES];
 
-void kheap_init(void *start, size_t size)
+void kheap_init(uint64_t start, uint64_t ready, uint64_t end)
 {
     next_free = start;
-    heap_end = (char *)start + size;
+    heap_ready = ready;
+    heap_end = end;
+}
+
+/* The runtime never touches a page of its own that is not there. */
+static bool grow(uint64_t to)
+{
+    uint64_t end = heap_ready + GROWTH;
+
+    if (to <= heap_ready)
+        return true;
+    if (end < to)
+        end = (to + VIGIL_PAGE - 1) & ~(uint64_t)(VIGIL_PAGE - 1);
+    if (end > heap_end)
+        end = heap_end;
+    if (edmm_add_runtime(heap_ready, end))
+        return false;
+    heap_ready = end;
+    return true;
 }
 
 static unsigned class_of(size_t size)
@@ -41,7 +60,7 @@ void *kmalloc(size_t size)
     if (free_lists[c]) {
         h = (struct header *)free_lists[c];
         free_lists[c] = free_lists[c]->next;
-    } else if ((size_t)(heap_end - next_free) >= block) {
+    } else if (heap_end - next_free >= block && grow(next_free + block)) {
         h = (struct header *)next_free;
         next_free += block;
     }

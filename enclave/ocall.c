@@ -3,7 +3,6 @@
  * Leaving the enclave: OCALLs, the bounce memory, and the end of the process. */
 #include "enclave/internal.h"
 
-#define LOG_RESERVE 4096
 #define MIN_ARENA (1u << 20)
 
 /* The host gives each thread its shared block once; it is checked here and the pointers are never read again. */
@@ -18,7 +17,7 @@ void ocall_thread_init(struct tcb *t, uint64_t untrusted_shared)
     if ((copy.arena & 15) || copy.arena_size < MIN_ARENA || !outside_enclave((void *)copy.arena, copy.arena_size))
         runtime_fail("the host's OCALL memory lies inside the enclave or is too small");
     t->bounce = copy.arena;
-    t->bounce_size = copy.arena_size - LOG_RESERVE;
+    t->bounce_size = copy.arena_size - OCALL_LOG_RESERVE - OCALL_MEMORY_RESERVE;
     t->bounce_used = 0;
     t->shared = shared;
 }
@@ -50,6 +49,11 @@ long ocall_syscall_intr(long nr, long a0, long a1, long a2, long a3, long a4, lo
 static int checked_status(long untrusted_result)
 {
     return untrusted_result <= 0 && untrusted_result > -4096 ? (int)untrusted_result : -LINUX_EIO;
+}
+
+int ocall_status(uint64_t op, long a0, long a1, long a2, long a3)
+{
+    return checked_status(ocall(op, a0, a1, a2, a3, 0, 0));
 }
 
 int ocall_protect(uint64_t address, uint64_t length, int prot)

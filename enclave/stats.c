@@ -17,13 +17,15 @@ void enclave_print_exit_lines(void)
 {
     uint64_t notifications = 0;
 
-    for (uint32_t i = 0; i < boot_info()->thread_count; i++) {
+    for (uint32_t i = 0; i < thread_slots(); i++) {
         struct tcb *t = tcb_of_slot(i);
         stacks_check_canaries(t);
         notifications += t->notifications;
         if ((config()->flags & VIGIL_FLAG_STATS) && t->stats.eenter)
             print_thread(t);
     }
+    if (edmm_on() && (config()->flags & VIGIL_FLAG_STATS))
+        edmm_print_stats();
     if (aex_notify_on())
         log_line(VIGIL_LOG_WARNING, "AEX-Notify counter at process exit: %lu", notifications);
 }

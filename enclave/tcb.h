@@ -133,7 +133,7 @@ void stacks_check_canaries(struct tcb *t);
 
 /* entry.S */
 extern char resume_begin[], resume_end[], resume_final_jump[], probe_back[], probe_ret[];
-extern char syscall_gate[], stage2_legacy_entry[], runtime_fault_entry[];
+extern char enclave_entry[], syscall_gate[], stage2_legacy_entry[], runtime_fault_entry[];
 uint64_t ocall_raw(uint64_t op, const uint64_t args[7]);
 _Noreturn void thread_leave(void);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Threads as the enclave sees them: thread blocks, parking, locks, stack canaries. */
-#include "enclave/internal.h"
+#include "enclave/edmm.h"
 
 #include <asm/unistd_64.h>
 
@@ -50,10 +50,83 @@ void stacks_check_canaries(struct tcb *t)
             runtime_fail("a runtime stack was overrun: this is a bug in Vigil");
 }
 
+/* ---- thread blocks ---- */
+static uint32_t dynamic_slots; /* behind the thread_count of the start */
+static lock_t dynamic_lock;
+
+uint32_t thread_slots(void)
+{
+    return (uint32_t)boot_info()->thread_count + __atomic_load_n(&dynamic_slots, __ATOMIC_ACQUIRE);
+}
+
+void thread_block_init(uint32_t slot)
+{
+    struct tcb *t = tcb_of_slot(slot);
+
+    t->self = t;
+    t->probe_word = (uint64_t)probe_back;
+    t->slot = slot;
+    t->xfrm = self_attributes()->xfrm;
+    stacks_arm_canaries(t);
+    /* XRSTOR wants a zero header; the area is not measured. */
+    memset((char *)t + VIGIL_GS_XSAVE, 0, SGX_XSAVE_MIN);
+}
+
+/* As the builder makes them (image/layout.c). */
+static void fill_tcs(struct sgx_tcs *tcs, const struct tcb *t)
+{
+    uint64_t offset = (uint64_t)t - boot_info()->base;
+
+    tcs->flags = aex_notify_on() ? SGX_TCS_AEXNOTIFY : 0;
+    tcs->ossa = offset + VIGIL_GS_SSA0;
+    tcs->nssa = VIGIL_NSSA;
+    tcs->oentry = (uint64_t)enclave_entry - boot_info()->base;
+    tcs->ofsbase = tcs->ogsbase = offset;
+    tcs->fslimit = tcs->gslimit = 0xfff;
+}
+
+/* Adds a thread block in the room that is left for it: pages (not the guards in front of the two stacks), then a TCS. 0 or
+ * -errno. */
+static int add_block(uint32_t slot)
+{
+    struct tcb *t = tcb_of_slot(slot);
+    uint64_t block = (uint64_t)t + VIGIL_GS_BLOCK, tcs = (uint64_t)t + VIGIL_GS_TCS;
+    uint64_t stack = block + VIGIL_TB_KSTACK * VIGIL_PAGE, stack_end = stack + VIGIL_KSTACK_PAGES * VIGIL_PAGE;
+    struct edmm_ranges page = {.count = 1, .range = {{tcs, VIGIL_PAGE}}};
+
+    if (edmm_add_runtime(stack, stack_end))
+        return -LINUX_ENOMEM;
+    if (edmm_add_runtime(block + VIGIL_TB_S1STACK * VIGIL_PAGE, block + VIGIL_TB_PAGES * VIGIL_PAGE)) {
+        edmm_remove_runtime(stack, stack_end);
+        return -LINUX_ENOMEM;
+    }
+    fill_tcs((struct sgx_tcs *)tcs, t);
+    (void)edmm_ask(VIGIL_MEMORY_TCS, 0, &page);
+    if (edmm_accept_tcs(tcs))
+        runtime_fail("the host did not make a page a TCS that the enclave asked for");
+    thread_block_init(slot);
+    return 0;
+}
+
+static bool grow(void)
+{
+    bool grown = false;
+
+    if (!edmm_on())
+        return false;
+    lock(&dynamic_lock);
+    if (thread_slots() < boot_info()->thread_limit && !add_block(thread_slots())) {
+        grown = true;
+        __atomic_add_fetch(&dynamic_slots, 1, __ATOMIC_RELEASE);
+    }
+    unlock(&dynamic_lock);
+    return grown;
+}
+
 /* Claims a free thread block. NULL if there is none. */
 static struct tcb *claim_free(void)
 {
-    for (uint32_t i = 0; i < boot_info()->thread_count; i++) {
+    for (uint32_t i = 0; i < thread_slots(); i++) {
         struct tcb *t = tcb_of_slot(i);
         uint64_t expected = ENTRY_FREE;
         if (__atomic_load_n(&t->entry_state, __ATOMIC_RELAXED) == ENTRY_FREE &&
@@ -68,7 +141,7 @@ static struct tcb *claim_free(void)
  * has already been told that the thread is gone. */
 static bool some_leaving(void)
 {
-    for (uint32_t i = 0; i < boot_info()->thread_count; i++) {
+    for (uint32_t i = 0; i < thread_slots(); i++) {
         struct tcb *t = tcb_of_slot(i);
         if (__atomic_load_n(&t->leaving, __ATOMIC_SEQ_CST))
             return true;
@@ -88,6 +161,8 @@ int thread_create(struct thread *thread, const struct checkpoint *regs, uint32_t
         ocall_syscall(__NR_sched_yield, 0, 0, 0, 0, 0, 0);
         t = claim_free();
     }
+    while (!t && grow())
+        t = claim_free(); /* which somebody else may have got before us */
     if (!t)
         return -LINUX_EAGAIN;
     t->ckpt = *regs;

@@ -38,6 +38,6 @@ void aex_counters(struct aex_counts *thread, struct aex_counts *process)
     if (!process)
         return;
     *process = (struct aex_counts){0};
-    for (uint32_t i = 0; i < boot_info()->thread_count; i++)
+    for (uint32_t i = 0; i < thread_slots(); i++)
         add(process, tcb_of_slot(i));
 }

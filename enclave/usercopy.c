@@ -28,14 +28,22 @@ static bool copy_raw(void *dst, const void *src, size_t n)
     return !words && !bytes;
 }
 
+/* Dynamic memory: pages that the program may use and has not used yet are added before they are touched. */
+static inline bool ready(const void *p, size_t n, int access)
+{
+    if (!n)
+        return true;
+    return user_range_ok(p, n) && (!edmm_on() || pages_present(p, n) || !libos_populate((uint64_t)p, n, access));
+}
+
 int copy_from_user(void *dst, const void *user_src, size_t n)
 {
-    return user_range_ok(user_src, n) && copy_raw(dst, user_src, n) ? 0 : -LINUX_EFAULT;
+    return ready(user_src, n, LINUX_PROT_READ) && copy_raw(dst, user_src, n) ? 0 : -LINUX_EFAULT;
 }
 
 int copy_to_user(void *user_dst, const void *src, size_t n)
 {
-    return user_range_ok(user_dst, n) && copy_raw(user_dst, src, n) ? 0 : -LINUX_EFAULT;
+    return ready(user_dst, n, LINUX_PROT_WRITE) && copy_raw(user_dst, src, n) ? 0 : -LINUX_EFAULT;
 }
 
 int copy_untrusted_to_user(void *user_dst, const void *untrusted_src, size_t n)
@@ -54,7 +62,7 @@ int copy_user_to_untrusted(void *untrusted_dst, const void *user_src, size_t n)
 
 int clear_user(void *user_dst, size_t n)
 {
-    if (!user_range_ok(user_dst, n))
+    if (!ready(user_dst, n, LINUX_PROT_WRITE))
         return -LINUX_EFAULT;
     __asm__ volatile("1: rep stosb\n2:\n" EX_TABLE("1b", "2b") : "+c"(n), "+D"(user_dst) : "a"(0) : "memory");
     return n ? -LINUX_EFAULT : 0;
@@ -83,7 +91,7 @@ long strncpy_from_user(char *dst, const void *user_src, size_t size)
 int user_load32(const uint32_t *user, uint32_t *value)
 {
     uint32_t failed = 1;
-    if (!user_range_ok(user, 4))
+    if (!ready(user, 4, LINUX_PROT_READ))
         return -LINUX_EFAULT;
     uint32_t got = 0;
     __asm__ volatile("1: movl (%2), %0\n xorl %1, %1\n2:\n" EX_TABLE("1b", "2b")
@@ -95,7 +103,7 @@ int user_load32(const uint32_t *user, uint32_t *value)
 int user_cmpxchg32(uint32_t *user, uint32_t *old, uint32_t desired)
 {
     uint32_t failed = 1, expected = *old;
-    if (!user_range_ok(user, 4))
+    if (!ready(user, 4, LINUX_PROT_WRITE))
         return -LINUX_EFAULT;
     __asm__ volatile("1: lock cmpxchgl %3, (%2)\n movl $0, %1\n2:\n" EX_TABLE("1b", "2b")
                      : "+a"(expected), "+r"(failed) : "r"(user), "r"(desired) : "memory", "cc");

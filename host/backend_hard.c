@@ -115,6 +115,41 @@ static int protect(uint64_t address, uint64_t length, int prot)
     return mprotect((void *)address, length, prot) ? -errno : 0;
 }
 
+/* The driver adds a page when it is touched, from outside too; what is read then is all ones. */
+static int touch(uint64_t address, uint64_t length)
+{
+    for (uint64_t at = address; at < address + length; at += VIGIL_PAGE)
+        (void)*(const volatile uint8_t *)at;
+    return 0;
+}
+
+static int memory(uint32_t operation, uint64_t address, uint64_t length, uint64_t argument)
+{
+    struct sgx_enclave_restrict_permissions restriction = {.offset = address, .length = length, .permissions = argument};
+    struct sgx_enclave_modify_types types = {.offset = address, .length = length};
+    struct sgx_enclave_remove_pages removal = {.offset = address, .length = length};
+    int status;
+
+    switch (operation) {
+    case VIGIL_MEMORY_ADD:
+        return touch(address, length);
+    case VIGIL_MEMORY_RESTRICT:
+        status = ioctl(device, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS, &restriction);
+        break;
+    case VIGIL_MEMORY_TRIM:
+    case VIGIL_MEMORY_TCS:
+        types.page_type = operation == VIGIL_MEMORY_TRIM ? SGX_PT_TRIM : SGX_PT_TCS;
+        status = ioctl(device, SGX_IOC_ENCLAVE_MODIFY_TYPES, &types);
+        break;
+    case VIGIL_MEMORY_REMOVE:
+        status = ioctl(device, SGX_IOC_ENCLAVE_REMOVE_PAGES, &removal);
+        break;
+    default:
+        return -EINVAL;
+    }
+    return status ? -errno : 0;
+}
+
 /* Each thread's signal stack: the handlers of an enclave thread must not run on what the enclave gave as RSP. */
 static __thread char *signal_stack;
 #define SIGNAL_STACK 65536
@@ -154,6 +189,7 @@ const struct sgx_backend backend_hardware = {
     .probe = probe,
     .load = load,
     .protect = protect,
+    .memory = memory,
     .thread_init = thread_init,
     .thread_exit = thread_exit,
     .sigaction = install,

@@ -4,6 +4,7 @@
 #include "host/internal.h"
 #include "softsgx/softsgx.h"
 
+#include <asm/sgx.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +33,9 @@ static void probe(struct host_sgx *sgx)
 
 static int fail(struct image_error *error, const char *what, int status)
 {
-    if (status < 0)
+    if (status == -ENOMEM)
+        snprintf(error->text, sizeof(error->text), "software SGX: %s: no memory, or not enough EPC (--epc-size)", what);
+    else if (status < 0)
         snprintf(error->text, sizeof(error->text), "software SGX: %s: %s", what, strerror(-status));
     else
         snprintf(error->text, sizeof(error->text), "software SGX: %s (SGX error %d)", what, status);
@@ -72,10 +75,29 @@ static void schedule(uint64_t ordinal)
         softsgx_aex_every();
 }
 
+/* Pages the image does not have are no business of the kernel's, as if nothing were mapped there: it adds none. (To the
+ * guard pages of later thread blocks it would add one, which is PENDING: a guard as good as any.) */
+static int close_gaps(const struct image *image)
+{
+    uint64_t threads = image->tcs0 - VIGIL_TB_TCS * VIGIL_PAGE;
+    int status = softsgx_protect(enclave, 0, VIGIL_APP_START, PROT_NONE);
+
+    if (!status)
+        status = softsgx_protect(enclave, image->app_end, threads - image->app_end, PROT_NONE);
+    for (uint32_t i = 0; !status && i < image->config->max_threads; i++) {
+        uint64_t block = threads + i * image->thread_stride;
+        status = softsgx_protect(enclave, block, VIGIL_TB_KSTACK * VIGIL_PAGE, PROT_NONE);
+        if (!status)
+            status = softsgx_protect(enclave, block + (VIGIL_TB_S1STACK - 1) * VIGIL_PAGE, VIGIL_PAGE, PROT_NONE);
+    }
+    return status;
+}
+
 static int load(const struct image *image, const struct sgx_secs *secs, const struct host_options *options,
                 struct image_error *error)
 {
     options_now = options;
+    softsgx_set_epc_limit(options->epc_size);
     int status = softsgx_process_init();
     if (status)
         return fail(error, "cannot start (the machine must offer FSGSBASE instructions)", status);
@@ -89,6 +111,9 @@ static int load(const struct image *image, const struct sgx_secs *secs, const st
         if (status)
             return fail(error, r->name, status);
     }
+    status = close_gaps(image);
+    if (status)
+        return fail(error, "page permissions", status);
     status = softsgx_init(enclave, &image->sigstruct);
     if (status)
         return fail(error, einit_refusal(status), status);
@@ -111,20 +136,47 @@ static int protect(uint64_t address, uint64_t length, int prot)
     return softsgx_protect(enclave, address, length, prot);
 }
 
+static int memory(uint32_t operation, uint64_t address, uint64_t length, uint64_t argument)
+{
+    struct sgx_enclave_restrict_permissions restriction = {.offset = address, .length = length, .permissions = argument};
+    struct sgx_enclave_modify_types types = {.offset = address, .length = length};
+    struct sgx_enclave_remove_pages removal = {.offset = address, .length = length};
+
+    switch (operation) {
+    case VIGIL_MEMORY_ADD:
+        return softsgx_augment(enclave, address, length);
+    case VIGIL_MEMORY_RESTRICT:
+        return softsgx_restrict_permissions(enclave, &restriction);
+    case VIGIL_MEMORY_TRIM:
+    case VIGIL_MEMORY_TCS:
+        types.page_type = operation == VIGIL_MEMORY_TRIM ? SGX_PT_TRIM : SGX_PT_TCS;
+        return softsgx_modify_types(enclave, &types);
+    case VIGIL_MEMORY_REMOVE:
+        return softsgx_remove_pages(enclave, &removal);
+    default:
+        return -EINVAL;
+    }
+}
+
 static void print_stats(int fd)
 {
     struct softsgx_stats s;
+    struct softsgx_epc epc;
     softsgx_get_stats(&s);
     dprintf(fd,
             "vigil: stats: processor: EENTER %lu, ERESUME %lu, of them notifications %lu, EEXIT %lu, EDECCSSA %lu, AEX %lu "
             "(interrupts %lu, exceptions %lu), ticks %lu\n",
             s.eenter, s.eresume, s.eresume_notify, s.eexit, s.edeccssa, s.aex, s.aex_interrupt, s.aex_exception, s.ticks);
+    softsgx_get_epc(enclave, &epc);
+    dprintf(fd, "vigil: stats: EPC: valid %lu, pending %lu, trimmed %lu, added %lu, removed %lu\n", epc.valid, epc.pending,
+            epc.trimmed, epc.added, epc.removed);
 }
 
 const struct sgx_backend backend_software = {
     .probe = probe,
     .load = load,
     .protect = protect,
+    .memory = memory,
     .thread_init = thread_init,
     .thread_exit = softsgx_thread_exit,
     .sigaction = softsgx_sigaction,

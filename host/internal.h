@@ -45,6 +45,7 @@ struct sgx_backend {
     int (*load)(const struct image *image, const struct sgx_secs *secs, const struct host_options *options,
                 struct image_error *error);
     int (*protect)(uint64_t address, uint64_t length, int prot);   /* 0 or -errno */
+    int (*memory)(uint32_t operation, uint64_t address, uint64_t length, uint64_t argument); /* VIGIL_MEMORY_; 0 or -errno */
     int (*thread_init)(uint64_t ordinal);   /* ordinal: how many threads were started before */
     void (*thread_exit)(void);
     int (*sigaction)(int sig, void (*handler)(int, siginfo_t *, void *));  /* handler NULL: default action */

@@ -68,6 +68,19 @@ static uint64_t do_syscall(const uint64_t *a)
     return (uint64_t)(result == -1 ? -errno : result);
 }
 
+/* Each range on its own; the first error is the answer. The enclave looks at each page itself. */
+static int do_memory(const uint64_t *a)
+{
+    const struct vigil_range *ranges = (const struct vigil_range *)a[2];
+    int error = 0;
+
+    for (uint64_t i = 0; i < a[3] && i < VIGIL_MEMORY_RANGES; i++) {
+        int status = backend->memory((uint32_t)a[0], ranges[i].address, ranges[i].length, a[1]);
+        error = error ? error : status;
+    }
+    return error;
+}
+
 uint64_t host_ocall(struct host_thread *thread, const struct host_exit *exit, int *thread_ends)
 {
     const uint64_t *a = exit->args;
@@ -79,6 +92,8 @@ uint64_t host_ocall(struct host_thread *thread, const struct host_exit *exit, in
         return (uint64_t)host_syscall_intr(&thread->shared.pending, (long)a[0], a + 1);
     case VIGIL_OCALL_PROTECT:
         return (uint64_t)(int64_t)backend->protect(a[0], a[1], (int)a[2]);
+    case VIGIL_OCALL_MEMORY:
+        return (uint64_t)(int64_t)do_memory(a);
     case VIGIL_OCALL_THREAD_CREATE:
         return (uint64_t)(int64_t)host_thread_start((uint32_t)a[0]);
     case VIGIL_OCALL_THREAD_EXIT:

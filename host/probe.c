@@ -19,6 +19,9 @@ static bool offers(struct host_sgx *sgx, const struct image *image)
     if ((image->secs.attributes.flags & SGX_ATTR_AEXNOTIFY) && !(sgx->aex_notify && sgx->edeccssa))
         return refuse(sgx, "AEX-Notify was asked for (sgx.experimental_enable_aex_notify) and this SGX does not offer it; "
                            "use another machine, or switch it off");
+    if ((image->config->flags & VIGIL_FLAG_EDMM) && !sgx->sgx2)
+        return refuse(sgx, "sgx.edmm_enable was asked for and this SGX does not offer dynamic memory (SGX2); use another "
+                           "machine, or switch it off");
     if ((image->secs.miscselect & SGX_MISC_EXINFO) && !sgx->exinfo)
         return refuse(sgx, "sgx.use_exinfo was asked for and this SGX does not offer it");
     return true;

@@ -135,7 +135,7 @@ out:
 
 static int make_threads(const struct image *image, struct image_error *error)
 {
-    host_thread_count = image->config->max_threads;
+    host_thread_count = image->thread_limit;
     threads = aligned_alloc(64, (host_thread_count * sizeof(*threads) + 63) & ~(size_t)63);
     if (!threads)
         return fail(error, "out of memory for %u threads", host_thread_count);

@@ -42,8 +42,13 @@ static int check_numbers(const struct vigil_config *c, struct image_error *error
     if (c->enclave_size < VIGIL_MIN_ENCLAVE_SIZE || (c->enclave_size & (c->enclave_size - 1)))
         return image_fail(error, "sgx.enclave_size is %lu bytes: it must be a power of two of at least %uM", c->enclave_size,
                           VIGIL_MIN_ENCLAVE_SIZE >> 20);
-    if (c->enclave_size > (1ull << 36))
-        return image_fail(error, "sgx.enclave_size is %lu bytes: at most 64G is possible", c->enclave_size);
+    bool dynamic = c->flags & VIGIL_FLAG_EDMM;
+    if (c->enclave_size > (dynamic ? 1ull << 40 : 1ull << 36))
+        return image_fail(error, "sgx.enclave_size is %lu bytes: at most %s is possible", c->enclave_size,
+                          dynamic ? "1024G" : "64G (1024G with sgx.edmm_enable)");
+    if (dynamic && !(c->flags & VIGIL_FLAG_EXINFO))
+        return image_fail(error, "sgx.edmm_enable needs sgx.use_exinfo = true: without it the enclave does not learn which page "
+                          "was touched");
     if (!c->max_threads || c->max_threads > 4096)
         return image_fail(error, "sgx.max_threads is %u: it must be between 1 and 4096", c->max_threads);
     if (c->stack_size < VIGIL_PAGE || c->stack_size % VIGIL_PAGE || c->stack_size > c->enclave_size / 2)

@@ -33,6 +33,8 @@ struct image {
     struct image_range *ranges;
     size_t range_count;
     uint64_t entry;                     /* OENTRY */
+    uint64_t app_end;          /* of application memory, the runtime's heap included */
+    uint32_t thread_limit;     /* thread blocks that there is room for */
     uint64_t tcs0, thread_stride;       /* linear address of the first TCS, bytes between two */
     struct vigil_config *config;        /* owned */
     struct sgx_sigstruct sigstruct;     /* valid if is_signed */

@@ -10,8 +10,10 @@
 #define RW (SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W)
 #define RANGES_PER_THREAD 5
 #define FIXED_RANGES 20
+#define HEAP_MAX (64ull << 20)
+#define HEAP_MAX_DYNAMIC (1ull << 30)
 
-struct plan { uint64_t elf, config, config_length, threads, stride, app_end; };
+struct plan { uint64_t elf, config, config_length, threads, thread_limit, stride, app_end, heap, heap_ready; };
 
 static void add(struct image *image, const char *name, uint64_t offset, uint64_t length, uint64_t flags,
                 const void *content, bool measured)
@@ -39,20 +41,37 @@ static void add_thread(struct image *image, uint64_t block, struct sgx_tcs *tcs)
     add(image, "TCS", block + VIGIL_TB_TCS * VIGIL_PAGE, VIGIL_PAGE, SGX_SECINFO_TCS, tcs, true);
 }
 
+/* With dynamic memory the threads of the start are not the limit: an eighth of ELRANGE is set aside for more. */
+static uint64_t thread_limit(const struct vigil_config *config, uint64_t stride)
+{
+    uint64_t room = config->enclave_size / 8 / stride;
+
+    if (!(config->flags & VIGIL_FLAG_EDMM) || room < config->max_threads)
+        return config->max_threads;
+    return room < VIGIL_THREAD_LIMIT ? room : VIGIL_THREAD_LIMIT;
+}
+
 static int make_plan(struct plan *plan, const struct vigil_config *config, uint64_t elf_span, struct image_error *error)
 {
     uint64_t config_length = PAGE_UP(config->size);
 
+    const bool dynamic = config->flags & VIGIL_FLAG_EDMM;
+
     plan->stride = (uint64_t)VIGIL_TB_PAGES * VIGIL_PAGE;
-    uint64_t needed = elf_span + config_length + plan->stride * config->max_threads + VIGIL_PAGE;
+    plan->thread_limit = thread_limit(config, plan->stride);
+    uint64_t needed = elf_span + config_length + plan->stride * plan->thread_limit + VIGIL_PAGE;
     if (needed + VIGIL_APP_START + (4u << 20) > config->enclave_size)
         return image_fail(error, "sgx.enclave_size is %lu bytes: too small for %u threads (sgx.max_threads) and a program; "
                           "the runtime alone needs %lu", config->enclave_size, config->max_threads, needed);
     plan->elf = config->enclave_size - elf_span;
     plan->config = plan->elf - config_length;
     plan->config_length = config_length;
-    plan->threads = plan->config - plan->stride * config->max_threads;
+    plan->threads = plan->config - plan->stride * plan->thread_limit;
     plan->app_end = plan->threads - VIGIL_PAGE;
+
+    uint64_t heap = (plan->app_end - VIGIL_APP_START) / 16, most = dynamic ? HEAP_MAX_DYNAMIC : HEAP_MAX;
+    plan->heap = plan->app_end - ((heap < most ? heap : most) & ~(uint64_t)(VIGIL_PAGE - 1));
+    plan->heap_ready = dynamic ? plan->heap + VIGIL_HEAP_READY : plan->app_end;
     return 0;
 }
 
@@ -73,10 +92,12 @@ static void fill_boot_info(const struct image *image, const struct runtime_elf *
     *(struct vigil_boot_info *)(elf->memory + elf->boot_offset) = (struct vigil_boot_info){
         .magic = VIGIL_BOOT_MAGIC,
         .base = 0, .size = image->config->enclave_size,
-        .app_start = VIGIL_APP_START, .app_end = plan->app_end,
+        .app_start = VIGIL_APP_START, .app_end = plan->heap,
         .threads = plan->threads, .thread_stride = plan->stride, .thread_count = image->config->max_threads,
+        .thread_limit = plan->thread_limit,
         .config = plan->config, .config_size = plan->config_length,
         .elf_base = plan->elf, .elf_end = plan->elf + elf->span,
+        .heap = plan->heap, .heap_end = plan->app_end, .heap_ready = plan->heap_ready,
     };
 }
 
@@ -104,7 +125,10 @@ static void add_all(struct image *image, const struct runtime_elf *elf, const st
     add(image, "configuration", plan->config, plan->config_length, SGX_SECINFO_REG | SGX_SECINFO_R, image->memory, true);
     for (uint32_t i = 0; i < image->config->max_threads; i++)
         add_thread(image, plan->threads + i * plan->stride, &tcs[i]);
-    add(image, "application memory", VIGIL_APP_START, plan->app_end - VIGIL_APP_START, RW | SGX_SECINFO_X, NULL, false);
+    if (image->config->flags & VIGIL_FLAG_EDMM)
+        add(image, "runtime heap", plan->heap, plan->heap_ready - plan->heap, RW, NULL, false);
+    else
+        add(image, "application memory", VIGIL_APP_START, plan->app_end - VIGIL_APP_START, RW | SGX_SECINFO_X, NULL, false);
 }
 
 int image_build(struct image *image, const void *runtime_elf, size_t runtime_size, const struct vigil_config *config,
@@ -135,6 +159,8 @@ int image_build(struct image *image, const void *runtime_elf, size_t runtime_siz
     image->entry = plan.elf + elf.entry;
     image->tcs0 = plan.threads + VIGIL_TB_TCS * VIGIL_PAGE;
     image->thread_stride = plan.stride;
+    image->thread_limit = (uint32_t)plan.thread_limit;
+    image->app_end = plan.app_end;
     fill_secs(image);
     fill_boot_info(image, &elf, &plan);
     add_all(image, &elf, &plan);

@@ -29,10 +29,12 @@ struct failure {
     throw failure{file + ":" + std::to_string(where.begin.line) + ":" + std::to_string(where.begin.column) + ": " + what};
 }
 
+constexpr uint64_t EDMM_ENCLAVE_SIZE = 64ull << 30; // when the manifest gives none: it costs only what is used
+
 struct context {
     std::string file;
     config_builder config;
-    bool has_entrypoint = false;
+    bool has_entrypoint = false, sized = false;
 };
 
 using handler = void (*)(context &, const std::string &key, const toml::node &);
@@ -112,6 +114,7 @@ void set_enclave_size(context &c, const std::string &key, const toml::node &node
     if (v < VIGIL_MIN_ENCLAVE_SIZE)
         fail_at(c.file, node.source(), key + " is too small: at least " + std::to_string(VIGIL_MIN_ENCLAVE_SIZE >> 20) + "M is needed");
     c.config.fixed.enclave_size = v;
+    c.sized = true;
 }
 
 void set_max_threads(context &c, const std::string &key, const toml::node &node)
@@ -322,6 +325,8 @@ const struct {
     {"sgx.aex_notify.slow_limit", set_limit<&vigil_aex_policy::slow_limit>},
     {"sgx.aex_notify.slow_action", set_action<&vigil_aex_policy::slow_terminate>},
     {"sgx.use_exinfo", set_flag<VIGIL_FLAG_EXINFO>},
+    {"sgx.insecure__allow_memfaults_without_exinfo", set_flag<VIGIL_FLAG_BLIND_FAULTS>},
+    {"sgx.edmm_enable", set_flag<VIGIL_FLAG_EDMM>},
     {"sgx.enable_stats", set_flag<VIGIL_FLAG_STATS>},
     {"sgx.allowed_files", set_allowed},
     {"sgx.file_check_policy", set_policy},
@@ -467,6 +472,12 @@ extern "C" int manifest_load(const char *path, vigil_config **config, image_erro
         toml::table table = toml::parse(text, std::string_view(path));
         walk(c, table, "");
         policies_without_effect(c, table);
+        if (c.config.fixed.flags & VIGIL_FLAG_EDMM) {
+            if (!c.sized)
+                c.config.fixed.enclave_size = EDMM_ENCLAVE_SIZE;
+            if (!table["sgx"]["use_exinfo"]) // which page was touched is what it is about
+                c.config.fixed.flags |= VIGIL_FLAG_EXINFO;
+        }
         if (c.config.entrypoint.empty())
             return report(error, c.file + ": libos.entrypoint is missing: it names the program to run, for example "
                                           "libos.entrypoint = \"/bin/busybox\"");
@@ -479,6 +490,13 @@ extern "C" int manifest_load(const char *path, vigil_config **config, image_erro
     } catch (const std::exception &e) {
         return report(error, std::string(path) + ": " + e.what());
     }
+}
+
+extern "C" void manifest_use_edmm(vigil_config *config, int on)
+{
+    config->flags = (config->flags & ~VIGIL_FLAG_EDMM) | (on ? VIGIL_FLAG_EDMM : 0);
+    if (on)
+        config->enclave_size = std::max<uint64_t>(config->enclave_size, EDMM_ENCLAVE_SIZE);
 }
 
 extern "C" int manifest_default(const char *program, vigil_config **config, image_error *error)

@@ -15,6 +15,9 @@ int manifest_load(const char *path, struct vigil_config **config, struct image_e
 /* The configuration of `vigil run -- PROGRAM`: debug, the host's file system as "/", EXINFO on. */
 int manifest_default(const char *program, struct vigil_config **config, struct image_error *error);
 
+/* sgx.edmm_enable on top of manifest_default. On, the enclave has room for at least 64G, which it uses as needed. */
+void manifest_use_edmm(struct vigil_config *config, int on);
+
 /* Applies one sgx.aex_notify key given as "KEY=VALUE", for example "mitigation=count". */
 int manifest_aex_policy(struct vigil_config *config, const char *assignment, struct image_error *error);
 

@@ -58,6 +58,9 @@ long mm_map(uint64_t addr, uint64_t length, int prot, int flags);
 int mm_unmap(uint64_t addr, uint64_t length);
 int mm_protect(uint64_t addr, uint64_t length, int prot);
 /* The page's protection if mapped, -1 if not. For #PF decisions and EFAULT checks. */
+/* A page fault at an access (PROT_ bits) that the program may make. Dynamic memory: 1 the page has been added, 0 it was
+ * there, -ENOMEM. Without: 0. */
+int mm_fault(uint64_t address, int access);
 int mm_prot_at(uint64_t addr);
 void mm_set_brk(uint64_t start);      /* the ELF loader says where the heap begins */
 

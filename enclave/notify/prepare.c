@@ -191,7 +191,8 @@ uint32_t probe_at(const struct tcb *t, uint64_t rip, uint64_t rsp)
 
 /* If the program may not touch the page this way, the probe is left out from now on, and the program will fault by
  * itself if it really does. If it may, the fault is the host's doing: the probe stays, and the program goes nowhere until
- * the host has given the page back. So no host can have a probe dropped and then let the program run. */
+ * the host has given the page back. With dynamic memory a page that was never there is added first; if it cannot be, the
+ * probe goes: the program would fault on it. So no host can have a probe dropped and then let the program run. */
 void probe_faulted(struct tcb *t, uint32_t number)
 {
     uint64_t address = t->plan[number];
@@ -201,8 +202,11 @@ void probe_faulted(struct tcb *t, uint32_t number)
     uint64_t generation = mitigation_generation();
 
     t->probe_faults++;
-    if (user_range_ok((void *)address, 1) && libos_page_access(address) & needed)
+    if (user_range_ok((void *)address, 1) && libos_page_access(address) & needed &&
+        (!edmm_on() || !libos_populate(address, 1, needed)))
         return;
+    if (edmm_on() && user_range_ok((void *)address, 1) && !page_present(address))
+        libos_stray(address);
     if (t->absent_generation != generation)
         memset(t->absent, 0, sizeof(t->absent));
     t->absent[number] = page_of(address);

@@ -76,6 +76,8 @@ void mitigation_code_loaded(uint64_t start, uint64_t end)
     if (!notify_policy.stub_after_aex)
         return;
     for (uint64_t page = start; page < end; page += VIGIL_PAGE) {
+        if (edmm_on() && !page_present(page))
+            continue; /* nothing has been loaded there */
         enum ret_plant found = ret_plant((uint8_t *)page, VIGIL_PAGE, end - page < VIGIL_PAGE ? end - page : VIGIL_PAGE);
         planted += found == RET_PLANTED;
         without += found == RET_NONE;

@@ -21,6 +21,7 @@
 #define VIGIL_OCALL_SYSCALL_INTR 7  /* like SYSCALL, but -EINTR at once when the mailbox is not empty */
 #define VIGIL_OCALL_WATCH 8         /* signal, how: host's disposition (0 default, 1 forward to the mailbox, 2 ignore) */
 #define VIGIL_OCALL_FAIL 9          /* reason code: the runtime stops itself (never returns) */
+#define VIGIL_OCALL_MEMORY 10       /* operation, argument, struct vigil_range[], count: dynamic memory -> 0, -errno */
 #define VIGIL_OCALL_LOADED 16       /* host fd, bias: an ELF file was loaded; from debug enclaves only, for debuggers */
 
 #define VIGIL_EXIT_STAGE1 0x100     /* not an OCALL: stage 1 is done, ERESUME */
@@ -28,8 +29,18 @@
 /* struct vigil_shared, for assembly */
 #define VIGIL_SHARED_PENDING 0
 
+/* VIGIL_OCALL_MEMORY: operations on enclave pages, each followed by an EACCEPT inside. */
+#define VIGIL_MEMORY_ADD 0          /* pages that are not there (a hint: EACCEPT would cause it, too) */
+#define VIGIL_MEMORY_RESTRICT 1     /* argument: PROT_ that remains */
+#define VIGIL_MEMORY_TRIM 2         /* to be removed */
+#define VIGIL_MEMORY_REMOVE 3       /* trimmed and accepted */
+#define VIGIL_MEMORY_TCS 4          /* a page becomes a TCS */
+#define VIGIL_MEMORY_RANGES 128     /* in one OCALL */
+
 #ifndef __ASSEMBLER__
 #include <stdint.h>
+
+struct vigil_range { uint64_t address, length; }; /* of enclave pages */
 
 /* One for each host thread, in untrusted memory. */
 struct vigil_shared {

@@ -26,6 +26,8 @@ enum vigil_log_level {
 #define VIGIL_FLAG_HOST_ENV      (1u << 5) /* loader.insecure__use_host_env (what `vigil run -- PROGRAM` does) */
 #define VIGIL_FLAG_ALLOW_FILES   (1u << 6) /* sgx.file_check_policy = "allow_all_but_log" */
 #define VIGIL_FLAG_QUIET_FILES   (1u << 7) /* with ALLOW_FILES: one line in all, not one a file (`vigil run --`) */
+#define VIGIL_FLAG_EDMM          (1u << 9) /* sgx.edmm_enable */
+#define VIGIL_FLAG_BLIND_FAULTS  (1u << 10) /* sgx.insecure__allow_memfaults_without_exinfo */
 #define VIGIL_FLAG_NO_MANIFEST   (1u << 8) /* made by `vigil run -- PROGRAM`; start_dir and root come from the host */
 
 /* sgx.aex_notify: docs/aex-notify.md */

@@ -8,9 +8,14 @@
  *                   | thread block N-1 .. 0    |  see below
  *                   | guard page               |
  *                   | application memory       |  not measured, RWX; the LibOS zeroes it before use
+ *                   |   (runtime's heap on top)|
  *   base + 0x10000  +--------------------------+
  *                   | never added              |  null pointers fault
  *   base            +--------------------------+
+ *
+ * With dynamic memory (VIGIL_FLAG_EDMM) sgx.max_threads of the thread blocks are there, and room for thread_limit; of the
+ * runtime's heap the first pages are, of the rest of application memory nothing. The runtime adds pages (EACCEPT) before
+ * it uses them, and when the program does.
  *
  * A thread block, from its start (all offsets are multiples of a page; "absent" pages are never added, so running
  * over the end of a stack faults):
@@ -54,6 +59,8 @@
 
 #define VIGIL_APP_START 0x10000  /* offset of application memory in ELRANGE */
 #define VIGIL_MIN_ENCLAVE_SIZE (16u << 20)
+#define VIGIL_THREAD_LIMIT 4096  /* thread blocks at most */
+#define VIGIL_HEAP_READY (64 * VIGIL_PAGE)
 
 #ifndef __ASSEMBLER__
 #include <stdint.h>
@@ -65,9 +72,10 @@ struct vigil_boot_info {
     uint64_t magic;             /* VIGIL_BOOT_MAGIC, set at compile time and checked by the builder */
     uint64_t base, size;        /* ELRANGE */
     uint64_t app_start, app_end;
-    uint64_t threads, thread_stride /* bytes */, thread_count;
+    uint64_t threads, thread_stride /* bytes */, thread_count /* at the start */, thread_limit;
     uint64_t config, config_size;
     uint64_t elf_base, elf_end;
+    uint64_t heap, heap_end, heap_ready; /* the runtime's heap; up to heap_ready it is there at the start */
 };
 #define VIGIL_BOOT_MAGIC 0x31746f6f62676976ull /* "vigboot1" */
 #endif

@@ -51,6 +51,14 @@ static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct
     return start;
 }
 
+/* MAP_POPULATE of anonymous memory: a try, as in Linux. MAP_LOCKED too; mlock and MADV_POPULATE say what came of it. */
+static long populated(long start, uint64_t length, int flags)
+{
+    if (start >= 0 && (flags & (MAP_POPULATE | MAP_LOCKED)))
+        (void)mm_populate((uint64_t)start, page_up(length));
+    return start;
+}
+
 long sys_mmap(SYSCALL_ARGS)
 {
     uint64_t addr = (uint64_t)a0, length = (uint64_t)a1, offset = (uint64_t)a5;
@@ -66,7 +74,7 @@ long sys_mmap(SYSCALL_ARGS)
     if (flags & MAP_ANONYMOUS) {
         if (flags & MAP_HUGETLB)
             return -ENOMEM; /* as on a system without reserved huge pages */
-        return mm_map(addr, length, prot, flags);
+        return populated(mm_map(addr, length, prot, flags), length, flags);
     }
     struct file *file = file_from_fd((int)a4);
     if (!file)
@@ -118,12 +126,22 @@ static int check_range(uint64_t addr, uint64_t *length)
     return rounded ? 0 : 1;
 }
 
+/* Mapped, and with dynamic memory there. */
+static int present(uint64_t addr, uint64_t length)
+{
+    int error = mm_check_mapped(addr, length);
+    return error ? error : mm_populate(addr, length);
+}
+
 long sys_madvise(SYSCALL_ARGS)
 {
     uint64_t addr = (uint64_t)a0, length = (uint64_t)a1;
     int error = check_range(addr, &length);
 
     switch ((int)a2) {
+    case MADV_POPULATE_READ:
+    case MADV_POPULATE_WRITE:
+        return error < 0 ? error : error > 0 ? 0 : present(addr, length);
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
         return error < 0 ? error : error > 0 ? 0 : mm_discard(addr, length);
@@ -144,8 +162,6 @@ long sys_madvise(SYSCALL_ARGS)
     case MADV_DODUMP:
     case MADV_COLD:
     case MADV_PAGEOUT:
-    case MADV_POPULATE_READ:
-    case MADV_POPULATE_WRITE:
         return error < 0 ? error : error > 0 ? 0 : mm_check_mapped(addr, length);
     default:
         return -EINVAL;
@@ -166,28 +182,28 @@ long sys_msync(SYSCALL_ARGS)
 }
 
 /* Enclave pages are the host's to page out (encrypted), whatever the program asks for. What can be promised is that
- * they are mapped. */
-static long lock_range(uint64_t addr, uint64_t length)
+ * they are mapped and, with dynamic memory, there. */
+static long lock_range(uint64_t addr, uint64_t length, bool now)
 {
     length += addr & (VIGIL_PAGE - 1);
     addr = page_down(addr);
     int error = check_range(addr, &length);
-    return error < 0 ? error : error > 0 ? 0 : mm_check_mapped(addr, length);
+    return error < 0 ? error : error > 0 ? 0 : now ? present(addr, length) : mm_check_mapped(addr, length);
 }
 
 long sys_mlock(SYSCALL_ARGS)
 {
-    return lock_range((uint64_t)a0, (uint64_t)a1);
+    return lock_range((uint64_t)a0, (uint64_t)a1, true);
 }
 
 long sys_mlock2(SYSCALL_ARGS)
 {
-    return a2 & ~(long)MLOCK_ONFAULT ? -EINVAL : lock_range((uint64_t)a0, (uint64_t)a1);
+    return a2 & ~(long)MLOCK_ONFAULT ? -EINVAL : lock_range((uint64_t)a0, (uint64_t)a1, !(a2 & MLOCK_ONFAULT));
 }
 
 long sys_munlock(SYSCALL_ARGS)
 {
-    return lock_range((uint64_t)a0, (uint64_t)a1);
+    return lock_range((uint64_t)a0, (uint64_t)a1, false);
 }
 
 long sys_mlockall(SYSCALL_ARGS)

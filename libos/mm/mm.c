@@ -2,11 +2,12 @@
  *
  * The address space: which ranges of application memory are mapped, with which protection.
  *
- * Application memory is RWX in the EPCM and unmeasured: what it contains at first is the host's choice, and what it
- * contains later may be an earlier mapping's data. So every page is zeroed between being mapped and first becoming
- * accessible; areas that start as PROT_NONE are marked VMA_STALE and zeroed when that changes. The page tables
- * (ocall_protect) follow the program's protections so that stray accesses fault; they are the host's and advisory. */
-#include "libos/mm/mm.h"
+ * Without dynamic memory application memory is RWX in the EPCM and unmeasured: what it contains at first is the host's
+ * choice, and what it contains later may be an earlier mapping's data. So every page is zeroed between being mapped and
+ * first becoming accessible; areas that start as PROT_NONE are marked VMA_STALE and zeroed when that changes. The page
+ * tables (ocall_protect) follow the program's protections so that stray accesses fault; they are the host's and advisory.
+ * With dynamic memory pages are added, zeroed by the processor, when they are first touched. See pages.h. */
+#include "libos/mm/pages.h"
 #include "libos/mm/vma.h"
 
 #define NODES_PER_SLAB ((VIGIL_PAGE - 64) / sizeof(struct vma)) /* with kmalloc's own header at most a page */
@@ -113,42 +114,6 @@ static void remove_range(uint64_t start, uint64_t end)
     }
 }
 
-/* ---- pages ------------------------------------------------------------------------------------------------------- */
-/* x86 page tables have no write-only or (without protection keys) execute-only pages. */
-static int page_prot(int prot)
-{
-    prot &= PROT_READ | PROT_WRITE | PROT_EXEC;
-    return prot ? prot | PROT_READ : PROT_NONE;
-}
-
-static int set_pages(uint64_t start, uint64_t end, int prot)
-{
-    int error = ocall_protect(start, end - start, page_prot(prot)) ? -ENOMEM : 0;
-    mitigation_memory_changed();
-    return error;
-}
-
-/* Pages nobody may use yet become zeroed pages with prot. */
-static int open_zeroed(uint64_t start, uint64_t end, int prot)
-{
-    if (set_pages(start, end, PROT_RW) || clear_user((void *)start, end - start))
-        return -ENOMEM;
-    return page_prot(prot) == PROT_RW ? 0 : set_pages(start, end, prot);
-}
-
-/* Zeroes pages in use. The program's own access goes on meanwhile, so permissions are only added for the time. */
-static int rezero(const struct vma *v, uint64_t start, uint64_t end)
-{
-    bool writable = v->prot & PROT_WRITE;
-
-    if (!writable && set_pages(start, end, v->prot | PROT_WRITE))
-        return -ENOMEM;
-    int error = clear_user((void *)start, end - start) ? -ENOMEM : 0;
-    if (!writable && set_pages(start, end, v->prot))
-        error = -ENOMEM;
-    return error;
-}
-
 static void unmap_locked(uint64_t start, uint64_t end)
 {
     struct vma *first = vma_find(&mm.set, start), *last = vma_before(&mm.set, end);
@@ -160,8 +125,7 @@ static void unmap_locked(uint64_t start, uint64_t end)
     from = first->start > start ? first->start : start;
     to = area_at(end - 1) || !last ? end : last->end;
     remove_range(start, end);
-    /* If the host refuses, stray accesses do not fault, nothing worse: pages are zeroed before their next use. */
-    (void)set_pages(from, to, PROT_NONE);
+    pages_close(from, to);
 }
 
 /* ---- map, unmap, protect ----------------------------------------------------------------------------------------- */
@@ -198,10 +162,10 @@ static long map_locked(uint64_t addr, uint64_t length, int prot, int flags, uint
         return error;
     if (flags & MAP_FIXED)
         unmap_locked(addr, addr + length);
-    if (prot == PROT_NONE) {
+    if (prot == PROT_NONE && !edmm_on()) {
         vma_flags |= VMA_STALE;
-    } else if (open_zeroed(addr, addr + length, prot)) {
-        (void)set_pages(addr, addr + length, PROT_NONE);
+    } else if (pages_open(addr, addr + length, prot)) {
+        pages_close(addr, addr + length);
         return -ENOMEM;
     }
     insert(addr, addr + length, prot, vma_flags);
@@ -246,7 +210,7 @@ static int open_stale(uint64_t start, uint64_t end)
     for (struct vma *v = area_at(start); v && v->start < end; v = area_at(v->end)) {
         if (!(v->flags & VMA_STALE))
             continue;
-        if (open_zeroed(v->start, v->end, PROT_RW))
+        if (pages_open(v->start, v->end, PROT_RW))
             return -ENOMEM;
         v->flags &= ~VMA_STALE;
     }
@@ -258,11 +222,13 @@ static int protect_run(uint64_t start, uint64_t end, int prot)
 {
     if (prot != PROT_NONE && open_stale(start, end))
         return -ENOMEM;
-    if (set_pages(start, end, prot))
+    if (!edmm_on() && pages_set(start, end, PROT_NONE, prot)) /* in one go: what it was does not matter */
         return -ENOMEM;
     for (uint64_t at = start; at < end;) {
         struct vma *v = area_at(at);
         uint64_t next = v->end;
+        if (edmm_on() && pages_set(v->start, v->end, v->prot, prot))
+            return -ENOMEM;
         v->prot = prot;
         merge_at(at);
         at = next;
@@ -317,26 +283,13 @@ static int grow_in_place(struct vma *v, uint64_t new_end)
 
     if (!in_space(v->start, new_end - v->start) || !vma_free_range(&mm.set, old_end, new_end))
         return -ENOMEM;
-    if (!(v->flags & VMA_STALE) && open_zeroed(old_end, new_end, v->prot)) {
-        (void)set_pages(old_end, new_end, PROT_NONE);
+    if (!(v->flags & VMA_STALE) && pages_open(old_end, new_end, v->prot)) {
+        pages_close(old_end, new_end);
         return -ENOMEM;
     }
     vma_resize(&mm.set, v, v->start, new_end);
     merge_at(new_end);
     return 0;
-}
-
-/* Copies the contents; the old pages become readable for the time. */
-static int move_pages(const struct vma *v, uint64_t from, uint64_t to, uint64_t length, uint64_t new_length)
-{
-    bool readable = page_prot(v->prot) != PROT_NONE;
-
-    if (set_pages(to, to + new_length, PROT_RW) || (!readable && set_pages(from, from + length, PROT_READ)))
-        return -ENOMEM;
-    if (copy_to_user((void *)to, (void *)from, length) ||
-        clear_user((void *)(to + length), new_length - length))
-        return -ENOMEM;
-    return page_prot(v->prot) == PROT_RW ? 0 : set_pages(to, to + new_length, v->prot);
 }
 
 static long move_area(struct vma *v, uint64_t addr, uint64_t old_length, uint64_t to, uint64_t new_length, bool keep)
@@ -345,14 +298,14 @@ static long move_area(struct vma *v, uint64_t addr, uint64_t old_length, uint64_
     int prot = v->prot;
     uint32_t flags = v->flags;
 
-    if (!(flags & VMA_STALE) && move_pages(v, addr, to, length, new_length)) {
-        (void)set_pages(to, to + new_length, PROT_NONE);
-        (void)set_pages(addr, addr + old_length, prot);
+    if (!(flags & VMA_STALE) && pages_move(addr, to, length, new_length, prot)) {
+        pages_close(to, to + new_length);
+        (void)pages_set(addr, addr + old_length, prot, prot);
         return -ENOMEM;
     }
     if (!keep) {
         unmap_locked(addr, addr + old_length);
-    } else if (!(flags & VMA_STALE) && rezero(v, addr, addr + old_length)) {
+    } else if (!(flags & VMA_STALE) && pages_zero(addr, addr + old_length, prot)) {
         return -ENOMEM;
     }
     insert(to, to + new_length, prot, flags);
@@ -460,10 +413,73 @@ int mm_discard(uint64_t addr, uint64_t length)
         uint64_t from = v->start > addr ? v->start : addr, to = v->end < end ? v->end : end;
         if (v->flags & VMA_FILE)
             log_line(VIGIL_LOG_DEBUG, "MADV_DONTNEED keeps the contents of a file mapping");
-        else if (!(v->flags & VMA_STALE) && rezero(v, from, to))
+        else if (!(v->flags & VMA_STALE) && pages_zero(from, to, v->prot))
             error = -ENOMEM;
     }
     return (int)leave(error);
+}
+
+/* ---- dynamic memory ---------------------------------------------------------------------------------------------- */
+static bool allows(const struct vma *v, int access)
+{
+    return !(access & ~page_prot(v->prot));
+}
+
+/* [start, end): each page there that the program may access so; -EFAULT at the first that it may not. */
+static int populate_locked(uint64_t start, uint64_t end, int access)
+{
+    for (uint64_t at = start; at < end;) {
+        struct vma *v = area_at(at);
+        if (!v || page_prot(v->prot) == PROT_NONE || !allows(v, access))
+            return -EFAULT;
+        uint64_t to = v->end < end ? v->end : end;
+        if (pages_commit(at, to, page_prot(v->prot), false))
+            return -ENOMEM;
+        at = to;
+    }
+    return 0;
+}
+
+int libos_populate(uint64_t address, uint64_t length, int access)
+{
+    lock(&mm.lock);
+    return (int)leave(populate_locked(page_down(address), page_up(address + length), access));
+}
+
+/* MAP_POPULATE, mlock, MADV_POPULATE: what cannot be accessed is passed over, unless it is to be an error. */
+int mm_populate(uint64_t addr, uint64_t length)
+{
+    int error = 0;
+
+    if (!edmm_on())
+        return 0;
+    lock(&mm.lock);
+    for (struct vma *v = vma_find(&mm.set, addr); v && v->start < addr + length && !error; v = vma_find(&mm.set, v->end)) {
+        uint64_t from = v->start > addr ? v->start : addr, to = v->end < addr + length ? v->end : addr + length;
+        if (page_prot(v->prot) != PROT_NONE)
+            error = pages_commit(from, to, page_prot(v->prot), false);
+    }
+    return (int)leave(error);
+}
+
+int mm_fault(uint64_t address, int access)
+{
+    uint64_t page = page_down(address);
+
+    if (!edmm_on() || !in_space(page, VIGIL_PAGE))
+        return 0;
+    lock(&mm.lock);
+    struct vma *v = area_at(page);
+    int status = v && allows(v, access) ? pages_fault(page, v->start, v->end, v->prot) : 0;
+    return (int)leave(status);
+}
+
+void libos_stray(uint64_t address)
+{
+    lock(&mm.lock);
+    if (edmm_on() && in_space(page_down(address), VIGIL_PAGE))
+        page_discard(address);
+    unlock(&mm.lock);
 }
 
 int mm_check_mapped(uint64_t addr, uint64_t length)
@@ -499,5 +515,5 @@ int mm_init(void)
     mm.brk_start = mm.brk = mm.brk_limit = 0;
     if (mm.start >= mm.end)
         return -ENOMEM;
-    return ocall_protect(mm.start, mm.end - mm.start, PROT_NONE);
+    return edmm_on() ? 0 : ocall_protect(mm.start, mm.end - mm.start, PROT_NONE);
 }

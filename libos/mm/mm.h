@@ -36,6 +36,8 @@ long mm_remap(uint64_t addr, uint64_t old_length, uint64_t new_length, int flags
 uint64_t mm_brk(uint64_t addr);
 /* Forget the contents: the pages read as zero afterwards. -ENOMEM if part of the range is not mapped. */
 int mm_discard(uint64_t addr, uint64_t length);
+/* Dynamic memory: pages are added now instead of at their first use. -ENOMEM: not all of them. */
+int mm_populate(uint64_t addr, uint64_t length);
 /* 0 if every page of the range is mapped, else -ENOMEM. */
 int mm_check_mapped(uint64_t addr, uint64_t length);
 uint64_t mm_mapped_bytes(void);

@@ -50,7 +50,11 @@ static int map_segment(const struct elf_image *image, uint32_t i, uint64_t bias)
     if (start >= end)
         return 0;
     long at = mm_map(start + bias, end - start, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE);
-    return at < 0 ? (int)at : 0;
+    if (at < 0)
+        return (int)at;
+    /* What the file gives is wanted at once; the rest when it is used. */
+    uint64_t content = page_up(image->segment[i].vaddr + image->segment[i].filesz);
+    return content > start ? mm_populate(start + bias, content - start) : 0;
 }
 
 /* The pages that are this segment's alone, if it is code that the program cannot change. */
@@ -95,8 +99,9 @@ static bool load_image(struct file *file, const struct elf_image *image, uint64_
         const struct elf_segment *s = &image->segment[i];
         int error = map_segment(image, i, bias);
         if (error) {
-            format(cause, ELF_CAUSE_SIZE, "cannot map loadable segment %u (0x%lx bytes at 0x%lx): error %d", i,
-                   (unsigned long)s->memsz, (unsigned long)(s->vaddr + bias), -error);
+            format(cause, ELF_CAUSE_SIZE, "cannot map loadable segment %u (0x%lx bytes at 0x%lx): %s (error %d)", i,
+                   (unsigned long)s->memsz, (unsigned long)(s->vaddr + bias),
+                   error == -ENOMEM ? "no enclave memory (EPC or sgx.enclave_size)" : "not there", -error);
             return false;
         }
         long got = read_fully(file, (void *)(s->vaddr + bias), s->filesz, s->offset);

@@ -81,10 +81,43 @@ static bool spurious_fault(struct signal_state *s, uint64_t page, int prot)
         s->fault_count = 0;
         return false;
     }
-    int error = ocall_protect(page, VIGIL_PAGE, prot);
+    /* With dynamic memory it is the EPCM that has the rights. */
+    int error = ocall_protect(page, VIGIL_PAGE, edmm_on() ? PROT_READ | PROT_WRITE | PROT_EXEC : prot);
     if (error)
         log_line(VIGIL_LOG_DEBUG, "the host does not give access to page 0x%lx: error %d", (unsigned long)page, -error);
     return true;
+}
+
+static int access_of(uint32_t error_code)
+{
+    return error_code & SGX_PFEC_W ? PROT_WRITE : error_code & SGX_PFEC_I ? PROT_EXEC : PROT_READ;
+}
+
+/* The access is the program's to make. True if the page is there, or will be asked for again; false: it cannot be had. */
+static bool resolve(const struct exception *exc, uint64_t page, int prot)
+{
+    int added = mm_fault(exc->address, access_of(exc->error_code));
+
+    if (added < 0) {
+        log_line(VIGIL_LOG_ERROR, "no enclave memory for page 0x%lx, which the program may access: SIGBUS; give the machine "
+                 "more EPC or the program less to do", (unsigned long)page);
+        return false;
+    }
+    if (added || !exc->untrusted_claim || spurious_fault(current_thread()->signals, page, prot))
+        return true;
+    log_line(VIGIL_LOG_ERROR, "the host withholds page 0x%lx, which the program may access: SIGBUS; the host is out of enclave "
+             "memory or hostile", (unsigned long)page);
+    return false;
+}
+
+/* What Linux would have put into the signal frame: whether SGX is involved, or a page is pending, it does not know. */
+static uint32_t linux_error_code(const struct exception *exc)
+{
+    uint32_t code = (exc->error_code & ~SGX_PFEC_SGX) | SGX_PFEC_U;
+
+    if (edmm_on() && !(user_range_ok((void *)exc->address, 1) && page_present(exc->address)))
+        code &= ~SGX_PFEC_P;
+    return code;
 }
 
 static void page_fault(const struct exception *exc)
@@ -92,20 +125,16 @@ static void page_fault(const struct exception *exc)
     struct signal_state *s = current_thread()->signals;
     uint64_t page = exc->address & ~(uint64_t)(VIGIL_PAGE - 1);
     int prot = mm_prot_at(exc->address);
+    bool allowed = access_allowed(prot, exc->error_code);
 
-    if (access_allowed(prot, exc->error_code)) {
-        if (!exc->untrusted_claim)
-            return;
-        if (spurious_fault(s, page, prot))
-            return;
-        log_line(VIGIL_LOG_ERROR,
-                 "the host withholds page 0x%lx, which the program may access: SIGBUS; the host is out of enclave "
-                 "memory or hostile", (unsigned long)page);
-    }
+    if (allowed && resolve(exc, page, prot))
+        return;
     s->trapno = SGX_VEC_PF;
-    s->error_code = (exc->error_code & ~SGX_PFEC_SGX) | SGX_PFEC_U;
+    s->error_code = linux_error_code(exc);
     s->cr2 = exc->address;
-    if (access_allowed(prot, exc->error_code))
+    if (edmm_on() && !allowed)
+        libos_stray(exc->address);
+    if (allowed)
         force(SIGBUS, BUS_ADRERR, exc->address);
     else
         force(SIGSEGV, prot < 0 ? SEGV_MAPERR : SEGV_ACCERR, exc->address);

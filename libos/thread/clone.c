@@ -3,6 +3,7 @@
  * Making threads. There is one process: anything that would make another one is not implemented. */
 #include "libos/thread/thread.h"
 
+#include <linux/mman.h>
 #include <linux/sched.h>
 
 #define THREAD_FLAGS (CLONE_VM | CLONE_SIGHAND | CLONE_THREAD)
@@ -74,8 +75,19 @@ static void store_tid(uint64_t address, uint32_t tid)
 
 static void explain_limit(void)
 {
-    log_line(VIGIL_LOG_WARNING, "no room for another thread: the enclave has %u (sgx.max_threads); raise it",
-             config()->max_threads);
+    if (edmm_on())
+        log_line(VIGIL_LOG_WARNING, "no enclave memory (EPC), or no room, for another thread: there are %u", thread_slots());
+    else
+        log_line(VIGIL_LOG_WARNING, "no room for another thread: the enclave has %u (sgx.max_threads); raise it, or use "
+                 "sgx.edmm_enable", config()->max_threads);
+}
+
+/* Dynamic memory: if there is none left, the creator hears of it (EAGAIN) and not the new thread (SIGBUS). */
+static int first_stack_pages(uint64_t rsp)
+{
+    uint64_t low = (rsp & ~(uint64_t)(VIGIL_PAGE - 1)) - VIGIL_PAGE;
+
+    return edmm_on() && libos_populate(low, rsp - low, PROT_READ | PROT_WRITE) == -ENOMEM ? -EAGAIN : 0;
 }
 
 static long make(const struct request *request)
@@ -98,7 +110,9 @@ static long make(const struct request *request)
         store_tid(request->parent_tid, tid);
     if (request->flags & CLONE_CHILD_SETTID)
         store_tid(request->child_tid, tid);
-    int error = thread_create(child, &regs, &child->slot);
+    int error = first_stack_pages(regs.rsp);
+    if (!error)
+        error = thread_create(child, &regs, &child->slot);
     if (!error)
         return tid; /* the child may be gone already */
     if (error == -EAGAIN)

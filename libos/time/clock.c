@@ -83,7 +83,7 @@ static int64_t thread_not_before(int64_t now)
     struct thread_time *times = __atomic_load_n(&thread_times, __ATOMIC_ACQUIRE), *expected = NULL;
 
     if (!times) {
-        times = kzalloc(boot_info()->thread_count * sizeof(*times));
+        times = kzalloc(boot_info()->thread_limit * sizeof(*times));
         if (!times)
             return now;
         if (!__atomic_compare_exchange_n(&thread_times, &expected, times, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {

@@ -14,7 +14,6 @@ INTERRUPTED = BUILD / "tests/programs/interrupted"
 pytestmark = pytest.mark.cells(aexnotify=1)  # without AEX-Notify there is nothing to have a policy for
 
 
-
 def run(vigil, *policies, program=COMPUTE, args=(), hz=2000, expect=0, options=()):
     words = [word for p in policies for word in ("--aex-policy", p)]
     done = vigil.run(program, *args, hz=hz, options=["--log-level", "warning", "--stats", *words, *options])

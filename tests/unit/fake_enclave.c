@@ -103,6 +103,7 @@ void fake_enclave_init(size_t app_size)
         .base = (uint64_t)app - VIGIL_APP_START,
         .size = app_size + VIGIL_APP_START,
         .thread_count = FAKE_SLOTS,
+        .thread_limit = FAKE_SLOTS,
         .config = (uint64_t)&blob,
     };
     memset(&blob, 0, sizeof(blob));
@@ -543,4 +544,49 @@ void debugger_loaded(int host_fd, uint64_t bias)
 {
     (void)host_fd;
     (void)bias;
+}
+
+/* ---- dynamic memory: off ------------------------------------------------------------------------------------------ */
+bool edmm_on(void)
+{
+    return false;
+}
+
+bool page_present(uint64_t address)
+{
+    (void)address;
+    return true;
+}
+
+uint64_t pages_find(uint64_t at, uint64_t end, bool present)
+{
+    return present ? at : end;
+}
+
+int pages_commit(uint64_t start, uint64_t end, int prot, bool faulted)
+{
+    (void)start, (void)end, (void)prot, (void)faulted;
+    return 0;
+}
+
+int pages_protect(uint64_t start, uint64_t end, int from, int to)
+{
+    (void)start, (void)end, (void)from, (void)to;
+    return 0;
+}
+
+int pages_trim(uint64_t start, uint64_t end)
+{
+    (void)start, (void)end;
+    return 0;
+}
+
+void page_discard(uint64_t address)
+{
+    (void)address;
+}
+
+uint32_t thread_slots(void)
+{
+    return FAKE_SLOTS;
 }

@@ -193,7 +193,11 @@ static void boot_info_says_where_everything_is(void **state)
     assert_int_equal(boot->config + boot->config_size, boot->elf_base);
     assert_int_equal(boot->threads + THREADS * boot->thread_stride, boot->config);
     assert_int_equal(boot->app_start, VIGIL_APP_START);
-    assert_int_equal(boot->app_end, boot->threads - PAGE);
+    assert_int_equal(boot->thread_limit, THREADS);
+    assert_int_equal(boot->heap, boot->app_end);
+    assert_int_equal(boot->heap_end, boot->threads - PAGE);
+    assert_int_equal(boot->heap_ready, boot->heap_end);
+    assert_int_equal(image.app_end, boot->heap_end);
     assert_int_equal(image.tcs0, boot->threads + VIGIL_TB_TCS * PAGE);
     assert_int_equal(image.thread_stride, boot->thread_stride);
 }
@@ -260,11 +264,11 @@ static void application_memory_is_one_unmeasured_range(void **state)
     (void)state;
     assert_non_null(range);
     assert_int_equal(range->offset, VIGIL_APP_START);
-    assert_int_equal(range->offset + range->length, boot->app_end);
+    assert_int_equal(range->offset + range->length, boot->heap_end);
     assert_int_equal(range->secinfo_flags, RWX);
     assert_null(range->content);
     assert_false(range->measured);
-    expect_absent(boot->app_end, "guard page above the application's memory");
+    expect_absent(boot->heap_end, "guard page above the application's memory");
     for (uint64_t at = 0; at < VIGIL_APP_START; at += PAGE)
         expect_absent(at, "null page");
 }
