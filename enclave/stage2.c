@@ -16,9 +16,21 @@ static _Noreturn void die_of_blind_fault(struct tcb *t)
 {
     log_line(VIGIL_LOG_ERROR,
              "memory fault at 0x%lx, but the manifest has no sgx.use_exinfo = true: the processor does not report page "
-             "faults to this enclave and the host's word is not believed; set it to have faults delivered",
+             "faults to this enclave and the host's word is not believed; set it to have faults delivered "
+             "(or sgx.insecure__allow_memfaults_without_exinfo = true to believe the host)",
              t->ckpt.rip);
     ocall_exit(LINUX_SIGSEGV);
+}
+
+/* The processor has not reported a fault and the host says there was one. Only who asked for it believes that
+ * (sgx.insecure__allow_memfaults_without_exinfo), and then without an address. */
+static void blind_fault(struct tcb *t)
+{
+    struct exception exception = {.vector = SGX_VEC_PF, .untrusted_claim = t->event.untrusted_claim};
+
+    if (!(config()->flags & VIGIL_FLAG_BLIND_FAULTS))
+        die_of_blind_fault(t);
+    libos_exception(&t->ckpt, &exception);
 }
 
 void runtime_stage2(void)
@@ -32,9 +44,8 @@ void runtime_stage2(void)
     if (t->event.probe)
         probe_faulted(t, t->event.probe - 1);
     if (!(exitinfo & SGX_EXITINFO_VALID)) {
-        if (!exinfo_on() &&
-            (t->event.untrusted_claim == LINUX_SIGSEGV || t->event.untrusted_claim == LINUX_SIGBUS))
-            die_of_blind_fault(t);
+        if (!exinfo_on() && (t->event.untrusted_claim == LINUX_SIGSEGV || t->event.untrusted_claim == LINUX_SIGBUS))
+            blind_fault(t);
         libos_return(regs, false);
         return;
     }

@@ -68,6 +68,7 @@ struct tcb_stats {
 enum { PLAN_WRITE0 = PLAN_WRITE0_NUMBER, PLAN_WRITE1 = PLAN_WRITE1_NUMBER, PLAN_CODE = PLAN_CODE_NUMBER,
        PLAN_STACK0 = PLAN_STACK0_NUMBER, PLAN_STACK1 = PLAN_STACK1_NUMBER, PLAN_DATA0 = PLAN_DATA0_NUMBER,
        PLAN_DATA1 = PLAN_DATA1_NUMBER, PLAN_RET, PLAN_PROBES, PLAN_DELAY = PLAN_PROBES, PLAN_WORDS };
+#define CANARY_WORDS 8         /* at the low end of each stack */
 #define DELAY_MAX 31           /* multiplications, three cycles each; the slide in entry.S has as many */
 
 struct tcb {

@@ -5,7 +5,6 @@
 
 #include <asm/unistd_64.h>
 
-#define CANARY_WORDS 8
 #define CANARY 0x7669676c63616e61ull
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1

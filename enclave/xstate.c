@@ -62,6 +62,8 @@ void xstate_measure(void)
     unsigned char *area = (unsigned char *)tcb_current() + VIGIL_GS_XSAVE;
     size_t n = AREA_MAX;
 
+    if (enclave_xfrm() & ~(SGX_XFRM_LEGACY | SGX_XFRM_AVX | SGX_XFRM_AVX512))
+        runtime_fail("this enclave's XFRM has features for which its XSAVE areas have no room");
     xstate_init();
     memset(area, PATTERN, AREA_MAX);
     xstate_save(area);

@@ -30,9 +30,9 @@
 #define VIGIL_NSSA 2
 #define VIGIL_SSAFRAMESIZE 4   /* pages; enough for AVX-512 and AMX */
 
-#define VIGIL_KSTACK_PAGES 16
-#define VIGIL_S1STACK_PAGES 4
-#define VIGIL_XSAVE_PAGES 3
+#define VIGIL_KSTACK_PAGES 8
+#define VIGIL_S1STACK_PAGES 1
+#define VIGIL_XSAVE_PAGES 1
 
 /* Page offsets inside a thread block. */
 #define VIGIL_TB_KSTACK  1

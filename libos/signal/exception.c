@@ -178,7 +178,10 @@ void libos_exception(struct checkpoint *regs, const struct exception *original)
     if (traps && !exc->untrusted_claim)
         return; /* a debugger took it */
     if (exc->vector == SGX_VEC_PF) {
-        page_fault(exc);
+        if (exc->has_exinfo)
+            page_fault(exc);
+        else /* the host's word alone: there is no address */
+            force(exc->untrusted_claim == SIGBUS ? SIGBUS : SIGSEGV, SI_KERNEL, 0);
         return;
     }
     set_trap(exc);
