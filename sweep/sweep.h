@@ -62,6 +62,7 @@ struct sweep_trace {
     uint64_t count, capacity;   /* count may exceed capacity: then steps were lost */
     uint64_t broken;            /* boundaries with the armed invariant broken */
     uint64_t broken_at;         /* the first of them */
+    uint64_t deepest, stack;    /* CSSA and bytes of the kernel stack, at most; never cleared */
     struct sweep_step step[];
 };
 struct sweep_trace *sweep_trace_new(uint64_t capacity);   /* shared with children; NULL with errno */

@@ -3,6 +3,7 @@
  * One pass of a program as its instruction boundaries, the choice of those that are worth an event, and the cheapest way
  * back to each. */
 #include "sweep/sweep.h"
+#include "vigil/layout.h"
 
 #include <sys/mman.h>
 
@@ -44,10 +45,22 @@ void sweep_trace_clear(struct sweep_trace *t)
     t->count = t->broken = t->broken_at = 0;
 }
 
+/* How deep the runtime is in: nothing may nest. */
+static void note_depth(struct sweep_trace *t, const struct softsgx_boundary *b)
+{
+    uint64_t tcb = b->tcs - VIGIL_GS_TCS, used = tcb + VIGIL_GS_KSTACK_TOP - b->rsp;
+
+    if (b->cssa > t->deepest)
+        t->deepest = b->cssa;
+    if (b->cssa == 0 && used <= VIGIL_KSTACK_PAGES * VIGIL_PAGE && used > t->stack)
+        t->stack = used;
+}
+
 void sweep_trace_add(struct sweep_trace *t, const struct softsgx_boundary *b)
 {
     unsigned flags = sweep_flags(b);
 
+    note_depth(t, b);
     if (sweep_broken_invariant(b, flags) && !t->broken++)
         t->broken_at = t->count;
     if (flags & SWEEP_ARMED && sweep_accessed_page(b, flags & (SWEEP_IN_APPLICATION | SWEEP_PROBE)))

@@ -5,7 +5,7 @@
 #   depth 2: a second one in front of every boundary of what handles the first. The path is plain computation behind an AEX:
 #            stage 1, stage 2 if there is something to deliver, the preparation with the decoder, the armed resume with its
 #            probes, the application; the second event may hit any of it, and any of what the first one leads to.
-# "full" takes all of them; of the paths `handler` and `fault` it takes samples at depth 2. usage: all.sh BUILD sample|full
+# "full" takes all of them; of the paths `handler`, `fault` and those about pages it takes samples at depth 2. usage: all.sh BUILD sample|full
 set -uo pipefail
 build=$1 size=$2
 out=$(mktemp -d)
@@ -27,6 +27,14 @@ jobs_list() {
         echo "--first --inject $kind --stride $(sample 3 1) compute"
         echo "--first --inject $kind --stride $(sample 11 1) handler"
     done
+    for path in touch batch populate trim restrict; do
+        for kind in aex signal; do
+            echo "--edmm --inject $kind --stride $(sample 5 1) $path"
+            echo "--edmm --legacy --inject $kind --stride $(sample 5 1) $path"
+        done
+        echo "--edmm --inject claim --stride $(sample 5 1) $path"
+        echo "--edmm --inject page --stride $(sample 3 1) $path"
+    done
     # Longest first, so that both processors are busy to the end.
     echo "--first --depth 2 --inject signal,aex --stride $(sample 67,97 1,1) compute"
     echo "--first --depth 2 --inject aex,aex --stride $(sample 31,37 1,1) compute"
@@ -46,6 +54,10 @@ jobs_list() {
     echo "--first --depth 2 --inject page,page --stride $(sample 7,3 1,1) compute"
     echo "--first --depth 2 --inject aex,aex --stride $(sample 101,97 7,11) handler"
     echo "--depth 2 --inject aex,aex --stride $(sample 101,97 5,11) fault"
+    echo "--edmm --depth 2 --inject aex,aex --stride $(sample 101,97 5,11) touch"
+    echo "--edmm --depth 2 --inject aex,signal --stride $(sample 301,97 23,11) batch"
+    echo "--edmm --depth 2 --inject aex,aex --stride $(sample 101,97 5,11) populate"
+    echo "--edmm --depth 2 --inject signal,aex --stride $(sample 301,97 23,11) trim"
 }
 
 one() { # number, arguments

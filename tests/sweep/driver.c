@@ -102,6 +102,8 @@ static void child(void)
 
     if (manifest_default(now->target, &config, &error))
         die(&error);
+    if (now->edmm)
+        config->flags |= VIGIL_FLAG_EDMM;
     config->enclave_size = 64u << 20;
     config->max_threads = 2;
     config->stack_size = 256u << 10;

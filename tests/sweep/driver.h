@@ -9,7 +9,7 @@
 
 struct drive {
     const char *runtime, *target, *path;   /* runtime ELF, target program, its argument */
-    bool legacy;
+    bool legacy, edmm;
     const char *policy;                    /* KEY=VALUE of sgx.aex_notify, or NULL */
     softsgx_break_fn begin, end;
 };

@@ -9,7 +9,9 @@
  * --first: an AEX in front of the path's first instruction each time, so that the path leads through stage 1 and the
  * restartable resume. The path `handler` always has it.
  *
- * usage: sweep [--legacy] [--first] [--depth 1|2] [--inject A[,B]] [--stride N[,M]] --runtime FILE TARGET PATH */
+ * --edmm: with dynamic memory, for the paths that add, restrict and remove pages.
+ *
+ * usage: sweep [--legacy] [--edmm] [--first] [--depth 1|2] [--inject A[,B]] [--stride N[,M]] --runtime FILE TARGET PATH */
 #include "tests/sweep/driver.h"
 
 #include <getopt.h>
@@ -22,6 +24,7 @@
 #include <ucontext.h>
 
 #define LONGEST (1u << 20)   /* instructions of a path */
+#define DEEPEST 1            /* CSSA: stage 1; nothing nests */
 #define TRIES 20             /* what a fault or a full mailbox leads to varies a little */
 
 /* Shared with the parent, which reports: the child's process belongs to the target. */
@@ -38,7 +41,7 @@ struct result {
 static struct result *result;
 
 static struct {
-    bool legacy, first;
+    bool legacy, edmm, first;
     unsigned depth;
     enum sweep_inject inject[2];
     uint64_t stride[2];
@@ -239,7 +242,7 @@ static int fail(const char *what, uint64_t a, uint64_t b)
 static int report(int status, double seconds)
 {
     printf("sweep %s%s%s, %s", opt.path, opt.first && strcmp(opt.path, "handler") ? " behind an AEX" : "",
-           opt.legacy ? ", legacy" : "", sweep_inject_name[opt.inject[0]]);
+           opt.legacy ? ", legacy" : opt.edmm ? ", dynamic memory" : "", sweep_inject_name[opt.inject[0]]);
     if (opt.depth == 2)
         printf(" then %s", sweep_inject_name[opt.inject[1]]);
     printf(": %lu instructions, %lu boundaries, ", result->instructions, result->chosen);
@@ -265,6 +268,12 @@ static int report(int status, double seconds)
         return fail("not finished", 0, 0);
     if (result->unreached)
         return fail("%lu boundaries were not reached, first 0x%lx", result->unreached, result->unreached_rip);
+    uint64_t deepest = path_trace->deepest > handler_trace->deepest ? path_trace->deepest : handler_trace->deepest;
+    uint64_t stack = path_trace->stack > handler_trace->stack ? path_trace->stack : handler_trace->stack;
+    if (deepest > DEEPEST)
+        return fail("CSSA was %lu, it may be %lu", deepest, DEEPEST);
+    if (stack)
+        printf("CSSA at most %lu, kernel stack %lu bytes: ", deepest, stack);
     printf("100 %% equal\n");
     return 0;
 }
@@ -286,7 +295,7 @@ static bool parse_injects(char *text)
 
 static bool parse(int argc, char **argv)
 {
-    static const struct option longs[] = {{"legacy", no_argument, NULL, 'l'}, {"first", no_argument, NULL, 'f'},
+    static const struct option longs[] = {{"legacy", no_argument, NULL, 'l'}, {"edmm", no_argument, NULL, 'e'}, {"first", no_argument, NULL, 'f'},
                                           {"depth", required_argument, NULL, 'd'}, {"inject", required_argument, NULL, 'i'},
                                           {"stride", required_argument, NULL, 's'},
                                           {"runtime", required_argument, NULL, 'r'}, {0}};
@@ -294,6 +303,7 @@ static bool parse(int argc, char **argv)
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         switch (c) {
         case 'l': opt.legacy = true; break;
+        case 'e': opt.edmm = true; break;
         case 'f': opt.first = true; break;
         case 'd': opt.depth = (unsigned)atoi(optarg); break;
         case 's':
@@ -321,7 +331,7 @@ int main(int argc, char **argv)
     struct timespec from, to;
 
     if (!parse(argc, argv)) {
-        fprintf(stderr, "usage: sweep [--legacy] [--first] [--depth 1|2] [--inject A[,B]] [--stride N[,M]] --runtime FILE "
+        fprintf(stderr, "usage: sweep [--legacy] [--edmm] [--first] [--depth 1|2] [--inject A[,B]] [--stride N[,M]] --runtime FILE "
                         "TARGET PATH\n");
         return 2;
     }
@@ -335,7 +345,7 @@ int main(int argc, char **argv)
     }
     clock_gettime(CLOCK_MONOTONIC, &from);
     int status = drive(&(struct drive){.runtime = opt.runtime, .target = opt.target, .path = opt.path,
-                                       .legacy = opt.legacy, .begin = at_begin, .end = at_end});
+                                       .legacy = opt.legacy, .edmm = opt.edmm, .begin = at_begin, .end = at_end});
     clock_gettime(CLOCK_MONOTONIC, &to);
     return report(status, (double)(to.tv_sec - from.tv_sec) + (double)(to.tv_nsec - from.tv_nsec) * 1e-9);
 }

@@ -4,7 +4,14 @@
  * time from the same registers (general, flags, vector), and checks that everything it can see afterwards is as it was
  * the first time, when nobody interrupted. The driver (sweep.c) answers at sweep_begin through RAX: 0 go on, 1 stop.
  *
- * usage: target PATH, PATH one of compute, syscall, ocall, bounce, fault, raise, gate, handler */
+ * The paths touch, batch, populate, trim and restrict are about pages, of which some come and go before each pass:
+ *   touch     the program writes to a page for the first time
+ *   batch     the same, behind three that are there: four are added
+ *   populate  a system call writes to one
+ *   trim      a page goes (madvise)
+ *   restrict  a page loses its right to be written to (mprotect)
+ *
+ * usage: target PATH, PATH one of compute, syscall, ocall, bounce, fault, raise, gate, handler or of those */
 #include "vigil/aex.h"
 
 #include <elf.h>
@@ -151,6 +158,46 @@ static void check_calls(unsigned long round)
     }
 }
 
+/* ---- pages ---- */
+#define PAGE 4096
+static char *pages;                            /* 16 of them */
+static unsigned used;                          /* before a pass: the first `used` are there, no other is */
+static int restricted;
+
+static void prepare_pages(void)
+{
+    if (!pages)
+        return;
+    if (restricted)
+        mprotect(pages, PAGE, PROT_READ | PROT_WRITE);
+    madvise(pages, 16 * PAGE, MADV_DONTNEED);
+    for (unsigned i = 0; i < used; i++)
+        pages[i * PAGE] = 1;
+}
+
+static int parse_pages(const char *path)
+{
+    if (!strcmp(path, "touch")) {
+        path_kind = KIND_FAULT;
+    } else if (!strcmp(path, "batch")) {
+        path_kind = KIND_FAULT, used = 3;
+    } else if (!strcmp(path, "populate")) {
+        path_kind = KIND_SYSCALL, path_nr = SYS_uname;
+    } else if (!strcmp(path, "trim")) {
+        path_kind = KIND_SYSCALL, path_nr = SYS_madvise, path_a1 = PAGE, path_a2 = MADV_DONTNEED, used = 1;
+    } else if (!strcmp(path, "restrict")) {
+        path_kind = KIND_SYSCALL, path_nr = SYS_mprotect, path_a1 = PAGE, path_a2 = PROT_READ, used = 1, restricted = 1;
+    } else {
+        return -1;
+    }
+    pages = mmap(NULL, 18 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED || mprotect(pages + PAGE, 16 * PAGE, PROT_READ | PROT_WRITE))
+        return -1;
+    pages += PAGE;
+    path_a0 = (uint64_t)pages + (path_kind == KIND_FAULT ? used * PAGE : 0);
+    return 0;
+}
+
 static int parse(const char *path)
 {
     static char path_name[] = "/dev/null";
@@ -182,7 +229,7 @@ static int parse(const char *path)
             return -1;
         }
     } else {
-        return -1;
+        return parse_pages(path);
     }
     return 0;
 }
@@ -193,7 +240,7 @@ int main(int argc, char **argv)
     struct sigaction injected = {.sa_handler = on_injected, .sa_flags = SA_RESTART};
 
     if (argc != 2 || parse(argv[1])) {
-        fprintf(stderr, "usage: target compute|syscall|ocall|bounce|fault|raise|gate|handler\n");
+        fprintf(stderr, "usage: target compute|syscall|ocall|bounce|fault|raise|gate|handler|touch|batch|populate|trim|restrict\n");
         return 2;
     }
     sigaction(SIGSEGV, &sa, NULL);
@@ -209,7 +256,10 @@ int main(int argc, char **argv)
             arena[i] = i * 0x9e3779b97f4a7c15ull;
         int handled_before = handled;
         memset(&now, 0, sizeof(now));
+        prepare_pages();
         pass();
+        if (pages && path_kind == KIND_FAULT)
+            now.memory_sum += *(uint64_t *)path_a0;
         for (size_t i = 0; i < 512; i++)
             now.memory_sum = now.memory_sum * 31 + arena[i];
         now.memory_sum += (uint64_t)(handled - handled_before);
