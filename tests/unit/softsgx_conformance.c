@@ -124,9 +124,12 @@ int main(void)
         fx_test(test_effects),    fx_test(test_aex_events),     fx_test(test_aex_flags),
         fx_test(test_aex_xstate), fx_test(test_ecreate),        fx_test(test_eadd),
         fx_test(test_einit),      fx_test(test_pf_error_code),  fx_test(test_debugger),
+        fx_test(test_edmm_eaccept), fx_test(test_edmm_emodpe),  fx_test(test_edmm_eacceptcopy),
+        fx_test(test_edmm_encls), fx_test(test_edmm_tracking),  fx_test(test_edmm_conflicts),
+        fx_test(test_edmm_ioctls), fx_test(test_edmm_faults),   fx_test(test_edmm_flows),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    printf("conformance: %u rows\n", conformance_rows);
+    printf("conformance: %u rows, of them %u of dynamic memory\n", conformance_rows, conformance_edmm_rows);
     return failed;
 }

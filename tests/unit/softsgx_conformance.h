@@ -54,4 +54,17 @@ void test_einit(void **state);
 void test_pf_error_code(void **state);
 void test_debugger(void **state);
 
+
+/* softsgx_conformance_edmm.c, softsgx_conformance_driver.c: dynamic memory. */
+extern unsigned conformance_edmm_rows;
+void test_edmm_eaccept(void **state);
+void test_edmm_emodpe(void **state);
+void test_edmm_eacceptcopy(void **state);
+void test_edmm_encls(void **state);
+void test_edmm_tracking(void **state);
+void test_edmm_conflicts(void **state);
+void test_edmm_ioctls(void **state);
+void test_edmm_faults(void **state);
+void test_edmm_flows(void **state);
+
 #endif
