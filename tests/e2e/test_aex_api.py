@@ -15,24 +15,33 @@ def calls(result):
     return int(re.search(r"^calls of handlers: (\d+)$", result.stderr, re.M)[1])
 
 
-def check_calls(vigil, build, hz):
-    native = vigil.native(PROGRAMS / build)
+def run(vigil, build, hz, *arguments):
+    """How many calls of handlers there were; all else is as natively."""
+    native = vigil.native(PROGRAMS / build, *arguments)
     assert native.status == 0 and calls(native) == 0 and b"many threads: ok" in native.stdout
-    result = vigil.run(PROGRAMS / build, hz=hz)
+    result = vigil.run(PROGRAMS / build, *arguments, hz=hz)
     assert_same(result, native)
-    assert (calls(result) > 0) == (vigil.aexnotify and hz > 0)
+    return calls(result)
 
 
+# Not one test: with AEX-Notify the program goes on when it has been called often enough, without it waits in vain.
+@pytest.mark.cells(aexnotify=1)
 @EVERY_RATE
-def test_everywhere(vigil, hz):
-    check_calls(vigil, "aex_api", hz)
+def test_called(vigil, hz):
+    assert (run(vigil, "aex_api", hz) > 0) == (hz > 0)
+
+
+@pytest.mark.cells(aexnotify=0)
+@pytest.mark.rates(250, 5000)
+def test_never_called(vigil, hz):
+    assert run(vigil, "aex_api", hz, "--patience", "20") == 0
 
 
 @pytest.mark.cells(aexnotify=1)
 @pytest.mark.rates(5000)
 @pytest.mark.parametrize("build", ["aex_api_pie", "aex_api_musl"])
 def test_other_builds(vigil, build, hz):
-    check_calls(vigil, build, hz)
+    assert run(vigil, build, hz) > 0
 
 
 # The thread is interrupted every 4000 instructions on average, so in the runtime's way back and inside handlers as well.
