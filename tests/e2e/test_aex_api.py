@@ -44,15 +44,26 @@ def test_other_builds(vigil, build, hz):
     assert run(vigil, build, hz) > 0
 
 
-# The thread is interrupted every 4000 instructions on average, so in the runtime's way back and inside handlers as well.
-@pytest.mark.cells(aexnotify=1)
-@pytest.mark.parametrize("section", SECTIONS)
-def test_stepped(vigil, section):
+def step(vigil, section):
     arguments = ("--patience", 60, "--thread", "--only", section)
     native = vigil.native(PROGRAM, *map(str, arguments))
     result = vigil.run(PROGRAM, *arguments, hz=0, options=("--aex", "threads:%d,4000" % len(section)))
     assert_same(result, native)
     assert native.status == 0 and calls(result) > 0
+
+
+# The thread is interrupted every 4000 instructions on average, so in the runtime's way back and inside handlers as well.
+@pytest.mark.cells(edmm=0, aexnotify=1)
+@pytest.mark.parametrize("section", SECTIONS)
+def test_stepped(vigil, section):
+    step(vigil, section)
+
+
+# Those that use most stack, for the first time.
+@pytest.mark.cells(edmm=1, aexnotify=1)
+@pytest.mark.parametrize("section", ["signals", "alternate stack"])
+def test_stepped_with_dynamic_memory(vigil, section):
+    step(vigil, section)
 
 
 @pytest.fixture(scope="module")
