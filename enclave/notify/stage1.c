@@ -39,7 +39,9 @@ static enum stage1_action stage1_in_runtime(struct tcb *t, struct sgx_gprsgx *gp
      * that ends with EFAULT, which the host can cause anyway. */
     if (!valid && !(untrusted_claim == LINUX_SIGSEGV || untrusted_claim == LINUX_SIGBUS))
         return STAGE1_EEXIT;
-    if (valid && (vector == SGX_VEC_BP || vector == SGX_VEC_DB) && !untrusted_claim)
+    /* A page fault that the host makes no claim of has been resolved by the kernel (EAUG), and it is an event that brings us
+     * here. To execute the instruction again is right in any case: if the page is still not there, it faults again. */
+    if (valid && (vector == SGX_VEC_BP || vector == SGX_VEC_DB || vector == SGX_VEC_PF) && !untrusted_claim)
         return STAGE1_EEXIT;
     uint64_t fixup = exception_fixup(gpr->rip);
     if (fixup) {
