@@ -76,6 +76,12 @@ def test_others(edmm, name, args):
     check_balance(run(edmm, name, *args, hz=5000))
 
 
+def test_pages_and_events(edmm):
+    """A thread that takes a page as an event comes for it. It did not in every fifth run, when that was wrong."""
+    for _ in range(12):
+        check_balance(run(edmm, "storm", hz=5000))
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     return corpus.make(tmp_path_factory.mktemp("files") / "corpus")
