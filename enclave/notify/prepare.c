@@ -104,7 +104,7 @@ static inline void plan(struct tcb *t, unsigned probe, uint64_t address, uint64_
     uint64_t offset = address;
 
     __asm__("subq %3, %1\n cmpq %4, %1\n cmovaeq %2, %0"
-            : "+r"(address), "+r"(offset) : "r"(instead), "m"(mitigation_low), "m"(mitigation_size) : "cc");
+            : "+&r"(address), "+&r"(offset) : "r"(instead), "m"(mitigation_low), "m"(mitigation_size) : "cc");
     t->plan[probe] = address;
 }
 
