@@ -152,6 +152,10 @@ static void print_text(const struct sweep_report *r)
     char where[200];
 
     for (unsigned i = 0; i < r->kept && i < SHOWN; i++) {
+        if (!*r->failure[i].text) { /* the stepped run: there is no event to repeat */
+            printf("FAILED before any event: %s\n", r->failure[i].what);
+            continue;
+        }
         place(r, r->failure[i].rip, where, sizeof(where));
         printf("FAILED at %s (0x%lx): %s\n  ", where, r->failure[i].rip, r->failure[i].what);
         print_replay(r, r->failure[i].text);

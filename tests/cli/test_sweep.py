@@ -31,6 +31,11 @@ def programs(tmp_path_factory):
         "race": RACE,
         "clock": '#include <stdio.h>\n#include <time.h>\nint main(void) { struct timespec t; '
                  'clock_gettime(CLOCK_MONOTONIC, &t); printf("%ld\\n", t.tv_nsec); }',
+        # Takes another way when it is slow, as it is when it is single-stepped.
+        "hasty": '#include <stdio.h>\n#include <time.h>\nint main(void) { struct timespec a, b; '
+                 'clock_gettime(CLOCK_MONOTONIC, &a); for (volatile int i = 0; i < 20000; i++); '
+                 'clock_gettime(CLOCK_MONOTONIC, &b); '
+                 'return (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000 > 150; }',
         "echo": '#include <stdio.h>\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(c ^ 1); return 3; }',
     }
     for name, text in sources.items():
@@ -127,3 +132,10 @@ def test_interrupted_it_says_how_far_it_got(programs):
     out, err = p.communicate(timeout=30)
     assert p.returncode == 130, err
     assert out.splitlines()[-1].startswith("interrupted: ")
+
+
+def test_a_failure_of_the_stepped_run_has_no_event_to_repeat(programs):
+    r = sweep("--region", "main", "--stride", "1000000", "--", programs / "hasty")
+    assert r.returncode == 1, r.stdout + r.stderr
+    assert "it differs when it is single-stepped" in r.stdout
+    assert "--replay ''" not in r.stdout
