@@ -139,3 +139,17 @@ def test_a_failure_of_the_stepped_run_has_no_event_to_repeat(programs):
     assert r.returncode == 1, r.stdout + r.stderr
     assert "it differs when it is single-stepped" in r.stdout
     assert "--replay ''" not in r.stdout
+
+
+def test_time_spent_stopped_does_not_count(programs):
+    p = subprocess.Popen([VIGIL, "sweep", "--all", "--stride", "1", "--", str(programs / "race")], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(5)
+    os.killpg(p.pid, signal.SIGSTOP)
+    time.sleep(25)
+    os.killpg(p.pid, signal.SIGCONT)
+    time.sleep(2)
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=30)
+    assert p.returncode == 130, err
+    assert "did not end" not in out, out
