@@ -141,6 +141,23 @@ def test_a_failure_of_the_stepped_run_has_no_event_to_repeat(programs):
     assert "--replay ''" not in r.stdout
 
 
+def test_closed_descriptors_are_not_taken_for_its_own(programs):
+    command = shlex.join([VIGIL, "sweep", "--all", "--", str(programs / "echo")])
+    p = subprocess.Popen(["sh", "-c", "exec %s <&- >&- 2>&-" % command])
+    try:
+        opened = {}
+        for _ in range(100):
+            time.sleep(0.1)
+            opened = {int(fd): os.readlink(f"/proc/{p.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{p.pid}/fd")}
+            if any("memfd:" in name for name in opened.values()):
+                break
+        assert any("memfd:" in name for name in opened.values())
+        assert [opened.get(fd) for fd in range(3)] == ["/dev/null"] * 3
+    finally:
+        p.send_signal(signal.SIGINT)
+        p.wait(timeout=30)
+
+
 def test_time_spent_stopped_does_not_count(programs):
     p = subprocess.Popen([VIGIL, "sweep", "--all", "--stride", "1", "--", str(programs / "race")], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
