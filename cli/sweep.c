@@ -18,6 +18,10 @@
 #define LONGEST_HANDLER (1u << 18)
 #define SECONDS 60               /* about as long it takes if --stride says nothing */
 #define TRIES 3
+#define SAMPLE 256
+/* What getting to a place costs (sweep/trace.c weighs with the same). */
+#define ARRIVAL_SECONDS 14e-6
+#define STEP_SECONDS 12e-6
 
 extern char **environ;
 
@@ -44,10 +48,28 @@ static double clock_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Seconds that it takes to get to a shot's places: arrivals at breakpoints and steps. */
+static double landing_seconds(const struct sweep_shot *shot)
+{
+    double seconds = 0;
+
+    for (unsigned i = 0; i < shot->points; i++)
+        seconds += shot->at[i].arrival * ARRIVAL_SECONDS + shot->at[i].steps * STEP_SECONDS;
+    return seconds;
+}
+
 /* Runs it. Returns -1 to go on, else the exit status. */
 static int run(enum sweep_mode mode, const struct sweep_shot *shot, struct sweep_trace *into, struct sweep_end *end)
 {
-    if (!interrupted && !sweep_run(&program, mode, shot, into, end) && !interrupted)
+    unsigned limit = program.limit;
+    int failed = 0;
+
+    if (shot)
+        program.limit += (unsigned)(landing_seconds(shot) * 3);
+    if (!interrupted)
+        failed = sweep_run(&program, mode, shot, into, end);
+    program.limit = limit;
+    if (!interrupted && !failed)
         return -1;
     if (interrupted || errno == EINTR) {
         report.tally.interrupted = true;
@@ -214,9 +236,24 @@ static int sweep_pairs(struct sweep_shot *shot, uint64_t k)
     return -1;
 }
 
+/* What landing takes on average, from a sample of the places. */
+static double mean_landing_seconds(void)
+{
+    uint64_t stride = plan.chosen_count / SAMPLE + 1, n = 0;
+    double seconds = 0;
+
+    for (uint64_t i = 0; i < plan.chosen_count; i += stride, n++) {
+        struct sweep_shot shot;
+        aim(&shot, 0, &plan, trace, i);
+        seconds += landing_seconds(&shot);
+    }
+    return n ? seconds / (double)n : 0;
+}
+
 static void choose_strides(void)
 {
-    uint64_t n = count_applicable(&plan, trace, opt.inject[0]), runs = (uint64_t)(SECONDS / (plain_seconds + 0.005)) + 1;
+    double each = plain_seconds + 0.005 + mean_landing_seconds();
+    uint64_t n = count_applicable(&plan, trace, opt.inject[0]), runs = (uint64_t)(SECONDS / each) + 1;
     bool automatic = !opt.stride[0];
 
     if (opt.depth == 2) {

@@ -36,6 +36,8 @@ def programs(tmp_path_factory):
                  'clock_gettime(CLOCK_MONOTONIC, &a); for (volatile int i = 0; i < 20000; i++); '
                  'clock_gettime(CLOCK_MONOTONIC, &b); '
                  'return (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000 > 150; }',
+        "long_loop": 'int main(void) { __asm__ volatile("mov $900000, %%ecx\\n.globl again\\nagain: dec %%ecx\\njnz again" '
+                     '::: "ecx", "cc"); return 0; }',
         "echo": '#include <stdio.h>\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(c ^ 1); return 3; }',
     }
     for name, text in sources.items():
@@ -170,3 +172,11 @@ def test_time_spent_stopped_does_not_count(programs):
     out, err = p.communicate(timeout=30)
     assert p.returncode == 130, err
     assert "did not end" not in out, out
+
+
+def test_far_iterations_of_a_loop_have_the_time_they_take(programs):
+    symbols = subprocess.run(["nm", programs / "long_loop"], check=True, capture_output=True, text=True).stdout
+    again = int(re.search(r"^(\w+) [Tt] again$", symbols, re.M).group(1), 16)
+    r = sweep("--replay", f"aex:{again:x}@{again:x}#900000+0", "--", programs / "long_loop")
+    assert r.returncode == 0, r.stderr
+    assert "only 0 of 1" not in r.stderr
