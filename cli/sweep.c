@@ -25,7 +25,7 @@
 
 extern char **environ;
 
-static struct sweep_options opt = {.depth = 1, .signal = {SIGURG, SIGCHLD},
+static struct sweep_options opt = {.depth = 1, .limit = SWEEP_LIMIT, .signal = {SIGURG, SIGCHLD},
                                    .run = {.aex_notify = -1, .edmm = -1, .host = {.log_level = -1}}};
 static struct sweep_report report = {.options = &opt};
 static struct sweep_program program;
@@ -127,7 +127,7 @@ static int look_at_program(const char *name)
         return complain(EXIT_NO_SGX, "%s: does not run undisturbed; `vigil run -- %s` says why", name, name);
     if (!plain.entered)
         return complain(EXIT_BAD_INPUT, "%s: the region was never reached; --region names another, --all takes everything", name);
-    program.limit = 10 + (unsigned)(plain_seconds * 20);
+    program.limit = opt.limit + (unsigned)(plain_seconds * 20);
     report.bias = plain.bias;
     if ((status = run(SWEEP_UNDISTURBED, NULL, NULL, &second)) >= 0)
         return status;

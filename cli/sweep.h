@@ -9,11 +9,14 @@
 
 #include <limits.h>
 
+#define SWEEP_LIMIT 10           /* seconds, by default */
+
 struct sweep_options {
     unsigned depth;
     enum sweep_inject inject[2];
     uint64_t stride[2];          /* 0: so that it takes about a minute */
     int signal[2];
+    unsigned limit;              /* seconds for a run, beside 20 times the undisturbed one */
     bool all, json;
     const char *region;          /* FROM..TO, or one function; NULL: main */
     const char *replay;

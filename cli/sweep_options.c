@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define MAX_LIMIT 86400 /* seconds */
+
 static const char usage[] =
     "usage: vigil sweep [options] -- PROGRAM [ARGS...]\n"
     "\n"
@@ -32,6 +34,7 @@ static const char usage[] =
     "                          claim   an interrupt that the host calls a SIGSEGV\n"
     "  --signal N[,M]        which signals (default 23, SIGURG, which programs ignore; then 17, SIGCHLD)\n"
     "  --stride N[,M]        take every N-th instruction, and every M-th second one (default: so that it takes about a minute)\n"
+    "  --limit SECONDS       a run has failed after so many and 20 times what the undisturbed one takes (default 10)\n"
     "  --replay SCHEDULE     one run with just these events, as a failure's report shows them; the program may print\n"
     "  --json                the result as a JSON object on standard output\n"
     "  --enclave-size SIZE, --max-threads N, --aex-policy KEY=VALUE   as for `vigil run`\n"
@@ -90,7 +93,7 @@ int sweep_parse(int argc, char **argv, struct sweep_options *o)
     static const struct option longs[] = {
         {"region", required_argument, NULL, 'r'}, {"all", no_argument, NULL, 'a'}, {"depth", required_argument, NULL, 'd'},
         {"inject", required_argument, NULL, 'i'}, {"signal", required_argument, NULL, 'g'},
-        {"stride", required_argument, NULL, 's'}, {"replay", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
+        {"stride", required_argument, NULL, 's'}, {"limit", required_argument, NULL, 'l'}, {"replay", required_argument, NULL, 'p'}, {"json", no_argument, NULL, 'j'},
         {"enclave-size", required_argument, NULL, 'e'}, {"max-threads", required_argument, NULL, 'm'},
         {"aex-policy", required_argument, NULL, 'o'}, {"help", no_argument, NULL, 'h'}, {0}};
     uint64_t two[2];
@@ -117,6 +120,12 @@ int sweep_parse(int argc, char **argv, struct sweep_options *o)
         case 's':
             if (!parse_two(optarg, 1u << 30, o->stride))
                 return complain(EXIT_USAGE, "--stride is a number from 1 on, or two as in 10,50; not %s", optarg);
+            break;
+        case 'l':
+            two[1] = 0;
+            if (strchr(optarg, ',') || !parse_two(optarg, MAX_LIMIT, two))
+                return complain(EXIT_USAGE, "--limit is a number of seconds from 1 to %d, not %s", MAX_LIMIT, optarg);
+            o->limit = (unsigned)two[0];
             break;
         case 'p': o->replay = optarg; break;
         case 'j': o->json = true; break;

@@ -86,6 +86,8 @@ static void print_replay(const struct sweep_report *r, const char *schedule)
         fputs(" --aex-policy ", stdout);
         print_quoted(o->run.policies[i]);
     }
+    if (o->limit != SWEEP_LIMIT)
+        printf(" --limit %u", o->limit);
     printf(" --replay '%s' --", schedule);
     for (int i = 0; i < r->argc; i++) {
         putchar(' ');

@@ -36,7 +36,7 @@ def programs(tmp_path_factory):
                  'clock_gettime(CLOCK_MONOTONIC, &a); for (volatile int i = 0; i < 20000; i++); '
                  'clock_gettime(CLOCK_MONOTONIC, &b); '
                  'return (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000 > 150; }',
-        "long_loop": 'int main(void) { __asm__ volatile("mov $900000, %%ecx\\n.globl again\\nagain: dec %%ecx\\njnz again" '
+        "long_loop": 'int main(void) { __asm__ volatile("mov $300000, %%ecx\\n.globl again\\nagain: dec %%ecx\\njnz again" '
                      '::: "ecx", "cc"); return 0; }',
         "echo": '#include <stdio.h>\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(c ^ 1); return 3; }',
     }
@@ -115,6 +115,7 @@ def test_input_is_given_to_every_run(programs, tmp_path):
     (["--", "clock"], 3, "two undisturbed runs differ"),
     (["--region", "abort", "--", "race"], 3, "never reached"),
     (["--", "nothing-there"], 127, "nothing-there"),
+    (["--limit", "0", "--", "race"], 2, "--limit is"),
     (["--colour", "--", "race"], 2, "not an option"),
 ])
 def test_says_what_is_wrong(programs, arguments, code, message):
@@ -161,13 +162,14 @@ def test_closed_descriptors_are_not_taken_for_its_own(programs):
 
 
 def test_time_spent_stopped_does_not_count(programs):
-    p = subprocess.Popen([VIGIL, "sweep", "--all", "--stride", "1", "--", str(programs / "race")], stdin=subprocess.DEVNULL,
+    p = subprocess.Popen([VIGIL, "sweep", "--limit", "2", "--region", "work", "--depth", "2", "--stride", "1,1", "--",
+                          str(programs / "race")], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(5)
+    time.sleep(1.5)
     os.killpg(p.pid, signal.SIGSTOP)
-    time.sleep(25)
+    time.sleep(4.5)
     os.killpg(p.pid, signal.SIGCONT)
-    time.sleep(2)
+    time.sleep(1)
     p.send_signal(signal.SIGINT)
     out, err = p.communicate(timeout=30)
     assert p.returncode == 130, err
@@ -177,6 +179,6 @@ def test_time_spent_stopped_does_not_count(programs):
 def test_far_iterations_of_a_loop_have_the_time_they_take(programs):
     symbols = subprocess.run(["nm", programs / "long_loop"], check=True, capture_output=True, text=True).stdout
     again = int(re.search(r"^(\w+) [Tt] again$", symbols, re.M).group(1), 16)
-    r = sweep("--replay", f"aex:{again:x}@{again:x}#900000+0", "--", programs / "long_loop")
+    r = sweep("--limit", "2", "--replay", f"aex:{again:x}@{again:x}#300000+0", "--", programs / "long_loop")
     assert r.returncode == 0, r.stderr
     assert "only 0 of 1" not in r.stderr
