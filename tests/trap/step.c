@@ -4,6 +4,7 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/time.h>
@@ -422,6 +423,63 @@ static void test_break_at_and_step(void)
     CHECK(softsgx_break_at(fx.enclave, body, NULL, NULL) == -ENOENT, "removed");
 }
 
+/* Threads that come to one breakpoint, remove it and set it again, all at once: no INT3 of ours is taken for the enclave's,
+ * which would be a SIGILL, and none is lost. */
+static struct { uint64_t body, until, hits, calls; } crowd;
+
+static enum softsgx_action on_crowd(void *arg, const struct softsgx_boundary *b)
+{
+    (void)arg;
+    CHECK(b->rip == crowd.body, "RIP %#lx", b->rip);
+    __atomic_fetch_add(&crowd.hits, 1, __ATOMIC_RELAXED);
+    return SOFTSGX_GO;
+}
+
+static void *come_by(void *arg)
+{
+    unsigned thread = (unsigned)(uintptr_t)arg;
+
+    CHECK(!softsgx_thread_init(), "thread_init");
+    while (trap_ns() < crowd.until) {
+        struct trap_regs regs = { .rsi = 200 };
+
+        trap_call(&fx, thread, FN_SHORT, &regs);
+        trap_check_short(&regs, 200);
+        __atomic_fetch_add(&crowd.calls, 1, __ATOMIC_RELAXED);
+    }
+    return NULL;
+}
+
+static void test_break_crowd(void)
+{
+    pthread_t threads[EN_THREADS];
+    unsigned changes = 0;
+
+    trap_open(&fx, TRAP_BASE, 0);
+    crowd.body = trap_label(&fx, en_short_body);
+    for (unsigned changing = 0; changing < 2; changing++) {
+        crowd.until = trap_ns() + 800000000ull;
+        crowd.hits = crowd.calls = 0;
+        CHECK(!softsgx_break_at(fx.enclave, crowd.body, on_crowd, NULL), "break_at");
+        for (uintptr_t i = 0; i < 3; i++)
+            CHECK(!pthread_create(&threads[i], NULL, come_by, (void *)i), "pthread_create");
+        while (changing && trap_ns() < crowd.until) {
+            changes++;
+            CHECK(!softsgx_break_at(fx.enclave, crowd.body, on_crowd, NULL), "change %u", changes);
+            CHECK(!softsgx_break_at(fx.enclave, crowd.body, NULL, NULL), "removed by nobody else, %u", changes);
+            CHECK(!softsgx_break_at(fx.enclave, crowd.body, on_crowd, NULL), "change %u", changes);
+        }
+        for (unsigned i = 0; i < 3; i++)
+            pthread_join(threads[i], NULL);
+        CHECK(crowd.calls && crowd.hits, "%lu calls, %lu hits", crowd.calls, crowd.hits);
+        crowd.hits = 0;
+        call_short(1);
+        CHECK(crowd.hits == 1, "%lu hits: the breakpoint is lost", crowd.hits);
+        CHECK(!softsgx_break_at(fx.enclave, crowd.body, NULL, NULL), "removed");
+    }
+    CHECK(changes > 10, "%u changes", changes);
+}
+
 /* A page that is paged out faults, and is as it was when it comes back. */
 static void test_page_out(void)
 {
@@ -565,6 +623,7 @@ int main(int argc, char **argv)
         { "break_destroy", test_break_destroy },
         { "break_at", test_break_at },
         { "break_at_and_step", test_break_at_and_step },
+        { "break_crowd", test_break_crowd },
         { "page_out", test_page_out },
         { "notify_random", test_notify_random },
         { "notify_sweep", test_notify_sweep },
