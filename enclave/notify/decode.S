@@ -24,7 +24,7 @@
 #define SAVED 13
 #define PREFIXES   (SAVED * 16 + 0)(%rsp)
 #define REX        (SAVED * 16 + 8)(%rsp)
-#define FORM       (SAVED * 16 + 16)(%rsp)  /* 0: legacy, 4: VEX, 8: EVEX */
+#define FORM       (SAVED * 16 + 16)(%rsp)  /* 0: legacy, 4: VEX, 2: EVEX */
 #define MEMORY     (SAVED * 16 + 24)(%rsp)  /* -1: ModRM names memory */
 #define HAS_MODRM  (SAVED * 16 + 32)(%rsp)
 #define AVAILABLE  (SAVED * 16 + 40)(%rsp)
@@ -143,7 +143,7 @@ decode:
     addl %ecx, %r13d
 
 /* ---- map -----------------------------------------------------------------------------------------------------------------
- * Makes RBP = map * 256 + opcode (map 0 to 3), R12 += 4 for VEX, 8 for EVEX, R15 = log2 of the vector's bytes; RBX, R12 are
+ * Makes RBP = map * 256 + opcode (map 0 to 3), R12 += 16 for VEX, 8 for EVEX with W, 12 without, R15 = log2 of the vector's bytes; RBX, R12 are
  * those of VEX and EVEX, if it is one. RAX = opcode. */
     movl %edx, %eax
     andl $LEAD_0F, %eax
@@ -204,14 +204,12 @@ decode:
     movl $0, %r15d
     cmovzl %r15d, %r8d
     orl %r8d, %r14d
+    /* W, not R, X, B are bits 15, 7, 6, 5; a copy of each 7 bits higher. Above bit 3 nothing counts. */
     movl %eax, %r8d
-    notl %r8d
-    shrl $5, %r8d
-    andl $7, %r8d
-    movl %eax, %edi
-    shrl $12, %edi
-    andl $8, %edi
-    orl %edi, %r8d
+    andl $0x80e0, %r8d
+    xorl $0xe0, %r8d
+    imull $0x81, %r8d, %r8d
+    shrl $12, %r8d
     movl %eax, %edi
     shrl $10, %edi
     andl $1, %edi
@@ -223,10 +221,12 @@ decode:
     cmovnzl %r8d, %ebx
     cmovzl %r15d, %edi
     leal 4(%rdi), %r15d
-    andl $4, %edx
-    leal (%rdx,%rcx,4), %edx
+    andl $6, %edx
     movl %edx, FORM
-    addl %edx, %r12d
+    andl $8, %r8d
+    cmpl %ecx, %r8d                 /* EVEX without W */
+    adcl $0, %edx
+    leal (%r12,%rdx,4), %r12d
     movl %ebx, REX
     movzbl %r9b, %eax
     shll $8, %ebp
@@ -310,11 +310,11 @@ decode:
     shrl $1, %edi
     andl $7, %edi
     movl %r12d, %esi
-    andl $3, %esi
+    andl $7, %esi
     cmpl $K_STRING, %r8d
     cmovel %edi, %ecx
     cmpl $K_0F7E, %r8d
-    cmovel %esi, %ecx
+    cmovael %esi, %ecx
     leal (,%r8,8), %edi
     SPREAD %edi, %xmm12, %xmm0
     PICK_ROW decode_kinds, 16
@@ -323,6 +323,7 @@ decode:
 
 /* RCX = the code of the size, by class and column: the mandatory prefix; in the one-byte map 66 is column 3. */
     shll $2, %esi
+    andl $12, %esi
     movl %r11d, %ebx
     andl $PREFIX_66, %ebx
     leal (%rbx,%rbx,2), %ebx
@@ -475,7 +476,7 @@ decode:
     movsbq %r9b, %rsi
     movq %rsi, SCRATCH
     imulq %r15, %rsi
-    testb $8, FORM
+    testb $2, FORM
     cmovzq SCRATCH, %rsi
     cmpl $1, %ecx
     cmoveq %rsi, %rbx

@@ -76,6 +76,8 @@ extern const uint64_t decode_kinds[32], decode_sizes[4], decode_sizes_38_3a[2][1
 #define ba RM(0FBA, V, 1)
 #define c7 RM(0FC7, 0FC7, NONE)
 #define e7 RM(0F7E, Y, NONE)
+#define c3 RM(0FC3, V, NONE)
+#define d6 RM(0FD6, 8, NONE)
 #define __ ___
 #define no Nop
 #define nM NoM
@@ -114,8 +116,8 @@ const uint16_t decode_facts[2][256] TABLE = {{
     /* 9 */ W1, W1, W1,     W1,    W1, W1, W1,   W1,   W1, W1,     W1,      W1,    W1,      W1,      W1,       W1,
     /* A */ __, __, no,     bs,    m8(V), m(V), __, __, __, __,    __,      bs,    m8(V),   m(V),    ae,       VV,
     /* B */ m(1), m(V), __, bs,    __, __, r(1), r(2), VV, __,     ba,      bs,    VV,      VV,      r(1),     r(2),
-    /* C */ m(1), m(V), r8(PS), w(Y), r8(2), __, r8(VEC), c7, no, no, no,   no,    no,      no,      no,       no,
-    /* D */ VE, CN, CN,     CN,    XX, XX, w(8), __,   XX, XX,     XX,      XX,    XX,      XX,      XX,       XX,
+    /* C */ m(1), m(V), r8(PS), c3, r8(2), __, r8(VEC), c7, no, no, no,   no,    no,      no,      no,       no,
+    /* D */ VE, CN, CN,     CN,    XX, XX, d6, __,     XX, XX,     XX,      XX,    XX,      XX,      XX,       XX,
     /* E */ XX, CN, CN,     XX,    XX, XX, __,   w(X), XX, XX,     XX,      XX,    XX,      XX,      XX,       XX,
     /* F */ VE, CN, CN,     CN,    XX, XX, XX,   __,   XX, XX,     XX,      XX,    XX,      XX,      XX,       __,
 }};
@@ -162,7 +164,9 @@ const uint64_t decode_kinds[32] TABLE = {
     [K_DB]     = KIND(0x21, 0x8e, 0xaf, 0,    0,    0,    0,    0xa0), /* FILD FISTTP FIST FISTP - FLD - FSTP */
     [K_DD]     = KIND(0x01, 0x0e, 0x0f, 0,    0,    0,    0,    0),    /* FLD FISTTP FST FSTP - - - - */
     [K_DF]     = KIND(0x21, 0x8e, 0xaf, 0,    0,    0,    0,    0xa0), /* FILD FISTTP FIST FISTP - FILD - FISTP */
-    [K_0F7E]   = KIND(0x04, 0x02, 0xff, 0,    0,    0,    0,    0),
+    [K_0F7E]   = KIND(0x04, 0x22, 0x26, 0,    0,    0,    0,    0),    /* - MOVD MOVQ - - VMOVD - -; AVX10.2's is not known */
+    [K_0FC3]   = KIND(0,    0x01, 0x01, 0,    0,    0,    0,    0),    /* MOVNTI */
+    [K_0FD6]   = KIND(0,    0x02, 0x02, 0,    0,    0,    0,    0),    /* - MOVQ - - - -; AVX10.2's is not known */
     [K_0FAE]   = KIND(0x04, 0x08, 0x0c, 0,    0,    0,    0,    0),    /* /2 LDMXCSR, /3 STMXCSR */
     [K_0FBA]   = KIND(0xf0, 0xe0, 0xf0, 0,    0,    0,    0,    0),    /* - - - - BT BTS BTR BTC */
     [K_0FC7]   = KIND(0x02, 0x02, 0x02, 0,    0,    0,    0,    0),    /* /1 CMPXCHG8B, CMPXCHG16B */

@@ -54,7 +54,9 @@
 #define K_0FAE    21  /* of the 0F map */
 #define K_0FBA    22
 #define K_0FC7    23
-#define K_0F7E    24  /* "reg" is the mandatory prefix */
+#define K_0F7E    24  /* From here on "reg" is the mandatory prefix, and 4 more for EVEX without W */
+#define K_0FC3    25
+#define K_0FD6    26
 
 /* A word of decode_kinds is eight bytes of eight bits: shifted right by the reg field, bit 0 of each is the answer. */
 #define KIND_READ  0
@@ -123,8 +125,9 @@
 #define WRITES_3A                                                                                                      \
     (1 << 0x14 | 1 << 0x15 | 1 << 0x16 | 1 << 0x17 | 1 << 0x19 | 1 << 0x1b | 1 << 0x1d | 1 << 0x39 | 1 << 0x3b)
 
-/* Which prefixes and forms of 0F38 and 0F3A exist: a bit for each of none, 66, F3, F2 in legacy code, VEX and EVEX. */
-#define FORMS(legacy, vex, evex) ((legacy) | (vex) << 4 | (evex) << 8)
+/* Which prefixes and forms of 0F38 and 0F3A exist: a bit for each of none, 66, F3, F2 in legacy code, EVEX (with W, without)
+ * and VEX. */
+#define FORMS(legacy, vex, evex) ((legacy) | (evex) << 8 | (evex) << 12 | (vex) << 16)
 
 /* struct decoded and struct checkpoint; offsets.c asserts them */
 #define DECODED_LENGTH     0

@@ -130,6 +130,30 @@ static void rip_relative_counts_the_immediate(void **state)
     one(RUN("\x80\x3d\xff\xff\xff\xff\x00"), 7, 0x400000 + 7 - 1, 1, DECODE_READ);
 }
 
+static void forms_that_lack_a_prefix_or_w_are_not_known(void **state)
+{
+    (void)state;
+    one(RUN("\x62\xf1\xfe\x08\x7e\x40\x01"), 7, 0x1008, 8, DECODE_READ);   /* vmovq 8(%rax),%xmm0 */
+    one(RUN("\x62\xf1\xfd\x08\xd6\x40\x01"), 7, 0x1008, 8, DECODE_WRITE);  /* vmovq %xmm0,8(%rax) */
+    one(RUN("\x62\xf1\x7d\x08\x7e\x40\x01"), 7, 0x1004, 4, DECODE_WRITE);  /* vmovd %xmm0,4(%rax) */
+    one(RUN("\x62\xf1\xfd\x08\x7e\x40\x01"), 7, 0x1008, 8, DECODE_WRITE);  /* vmovq %xmm0,8(%rax) */
+    assert_int_equal(RUN("\x62\xf1\x7e\x08\x7e\x00").length, 0);            /* AVX10.2: vmovd (%rax),%xmm0 */
+    assert_int_equal(RUN("\x62\xf1\x7d\x08\xd6\x00").length, 0);            /* AVX10.2: vmovd %xmm0,(%rax) */
+    one(RUN("\xc5\xfa\x7e\x00"), 4, 0x1000, 8, DECODE_READ);                 /* vmovq, W ignored */
+    one(RUN("\xc4\xe1\xfa\x7e\x00"), 5, 0x1000, 8, DECODE_READ);
+    one(RUN("\xc4\xe1\x79\xd6\x00"), 5, 0x1000, 8, DECODE_WRITE);
+    one(RUN("\xf3\x0f\x7e\x00"), 4, 0x1000, 8, DECODE_READ);                 /* movq */
+    one(RUN("\x66\x0f\xd6\x00"), 4, 0x1000, 8, DECODE_WRITE);
+    assert_int_equal(RUN("\x0f\xd6\x00").length, 0);                         /* #UD */
+    assert_int_equal(RUN("\xf3\x0f\xd6\x00").length, 0);                     /* #UD: movq2dq has no memory */
+    assert_int_equal(RUN("\xf3\x0f\xd6\xc0").length, 4);
+    one(RUN("\x0f\xc3\x00"), 3, 0x1000, 4, DECODE_WRITE);                     /* movnti */
+    one(RUN("\x48\x0f\xc3\x00"), 4, 0x1000, 8, DECODE_WRITE);
+    assert_int_equal(RUN("\x66\x0f\xc3\x00").length, 0);                     /* #UD */
+    assert_int_equal(RUN("\xf3\x0f\xc3\x00").length, 0);                     /* #UD */
+    assert_int_equal(RUN("\xc5\xf9\xc3\x00").length, 0);                     /* #UD */
+}
+
 static void segments_have_bases(void **state)
 {
     (void)state;
@@ -207,6 +231,7 @@ int main(void)
         cmocka_unit_test_setup(rare_forms_in_memory_are_not_known, setup),
         cmocka_unit_test_setup(pop_ret_and_leave_read, setup),
         cmocka_unit_test_setup(rip_relative_counts_the_immediate, setup),
+        cmocka_unit_test_setup(forms_that_lack_a_prefix_or_w_are_not_known, setup),
         cmocka_unit_test_setup(segments_have_bases, setup), cmocka_unit_test_setup(locked_and_xchg_write, setup),
         cmocka_unit_test_setup(push_and_call_have_two_operands, setup), cmocka_unit_test_setup(vectors, setup),
         cmocka_unit_test_setup(x87, setup), cmocka_unit_test_setup(a_page_may_end, setup),
