@@ -83,6 +83,8 @@ static const char *judge(const struct sweep_end *end)
 {
     if (end->timed_out)
         return "it did not end";
+    if (end->too_much)
+        return "it printed without end";
     if (end->outcome.broken)
         return "the armed invariant was broken: a bug of the runtime";
     if (end->status != plain.status)
@@ -96,6 +98,7 @@ static const char *judge(const struct sweep_end *end)
 static int keep_input(void)
 {
     char buffer[65536];
+    uint64_t kept = 0;
     ssize_t n;
 
     program.input = -1;
@@ -104,9 +107,13 @@ static int keep_input(void)
     int fd = memfd_create("input", MFD_CLOEXEC);
     if (fd < 0)
         return complain(EXIT_BAD_INPUT, "sweep: cannot keep the standard input: %s", strerror(errno));
-    while ((n = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0)
+    while ((n = read(STDIN_FILENO, buffer, sizeof(buffer))) > 0) {
+        if ((kept += (uint64_t)n) > SWEEP_KEPT)
+            return complain(EXIT_BAD_INPUT, "sweep: the standard input has more than %u MB, too much to be kept for every run; give "
+                            "less, or </dev/null if the program reads none", SWEEP_KEPT >> 20);
         if (write(fd, buffer, (size_t)n) != n)
             return complain(EXIT_BAD_INPUT, "sweep: cannot keep the standard input: %s", strerror(errno));
+    }
     program.input = fd;
     return 0;
 }
@@ -123,6 +130,9 @@ static int look_at_program(const char *name)
         return status;
     if (plain.timed_out)
         return complain(EXIT_BAD_INPUT, "%s: did not end within %u seconds", name, program.limit);
+    if (plain.too_much)
+        return complain(EXIT_BAD_INPUT, "%s: prints more than %u MB, too much to be kept and compared with every run; let it print "
+                        "less, or into a file", name, SWEEP_KEPT >> 20);
     if (WIFEXITED(plain.status) && WEXITSTATUS(plain.status) == HOST_EXIT_REFUSED)
         return complain(EXIT_NO_SGX, "%s: does not run undisturbed; `vigil run -- %s` says why", name, name);
     if (!plain.entered)

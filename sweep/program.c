@@ -140,7 +140,14 @@ static int64_t milliseconds(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* Waits until the child has ended. Kills it if that takes too long or if a signal comes. */
+static uint64_t size_of_output(const struct sweep_end *end)
+{
+    struct stat st;
+
+    return end->output >= 0 && !fstat(end->output, &st) ? (uint64_t)st.st_size : 0;
+}
+
+/* Waits until the child has ended. Kills it if that takes too long, if it prints too much, or if a signal comes. */
 static int wait_for(pid_t pid, unsigned limit, struct sweep_end *end)
 {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0), error = 0;
@@ -149,7 +156,7 @@ static int wait_for(pid_t pid, unsigned limit, struct sweep_end *end)
     int n = fd < 0 ? -1 : 0;
 
     /* In slices: of the time that we are stopped, and the child with us, hardly anything counts. */
-    while (fd >= 0 && n == 0 && left > 0) {
+    while (fd >= 0 && n == 0 && left > 0 && size_of_output(end) <= SWEEP_KEPT) {
         int64_t begin = milliseconds();
         n = poll(&p, 1, SLICE);
         int64_t passed = milliseconds() - begin;
@@ -157,7 +164,7 @@ static int wait_for(pid_t pid, unsigned limit, struct sweep_end *end)
     }
     if (n <= 0) {
         error = n < 0 ? errno : 0;
-        end->timed_out = n == 0;
+        end->timed_out = n == 0 && left <= 0;
         kill(pid, SIGKILL);
     }
     while (waitpid(pid, &end->status, 0) < 0 && errno == EINTR)
@@ -172,7 +179,6 @@ int sweep_run(const struct sweep_program *program, enum sweep_mode mode, const s
               struct sweep_trace *trace, struct sweep_end *end)
 {
     static struct shared *shared;
-    struct stat st;
 
     if (!shared) {
         shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -198,8 +204,8 @@ int sweep_run(const struct sweep_program *program, enum sweep_mode mode, const s
     end->entered = shared->entered;
     end->bias = shared->bias;
     end->outcome = shared->outcome;
-    if (end->output >= 0 && !fstat(end->output, &st))
-        end->output_size = (uint64_t)st.st_size;
+    end->output_size = size_of_output(end);
+    end->too_much = end->output_size > SWEEP_KEPT;
     if (failed && end->output >= 0) {
         close(end->output);
         end->output = -1;

@@ -14,6 +14,8 @@ struct sweep_region {
     uint64_t from, to;
 };
 
+#define SWEEP_KEPT (64u << 20) /* bytes of output that are kept, and compared */
+
 enum sweep_mode {
     SWEEP_UNDISTURBED,
     SWEEP_DISCOVER,      /* the region into trace */
@@ -34,6 +36,7 @@ struct sweep_program {
 struct sweep_end {
     int status;          /* as waitpid() gives it */
     bool timed_out;
+    bool too_much;       /* printed more than SWEEP_KEPT: it has been ended, or was about to end */
     bool entered;        /* the region was reached */
     int output;          /* file with what was printed, -1 with show */
     uint64_t output_size;

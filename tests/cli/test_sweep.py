@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shlex
 import signal
 import subprocess
@@ -38,6 +39,12 @@ def programs(tmp_path_factory):
                  'return (b.tv_sec - a.tv_sec) * 1000 + (b.tv_nsec - a.tv_nsec) / 1000000 > 150; }',
         "long_loop": 'int main(void) { __asm__ volatile("mov $300000, %%ecx\\n.globl again\\nagain: dec %%ecx\\njnz again" '
                      '::: "ecx", "cc"); return 0; }',
+        # Prints without end if the signal comes.
+        "flood": '#include <signal.h>\n#include <string.h>\n#include <unistd.h>\nstatic volatile int on;\n'
+                 'static void handler(int s) { on = s; }\n__attribute__((noinline)) static void work(void) { on = on; }\n'
+                 'int main(int argc, char **argv) { static char text[65536]; memset(text, 46, sizeof(text)); '
+                 'signal(SIGALRM, handler); on = argc > 1 && argv; work(); '
+                 'while (on) if (write(1, text, sizeof(text)) < 0) pause(); return 0; }',
         "echo": '#include <stdio.h>\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(c ^ 1); return 3; }',
     }
     for name, text in sources.items():
@@ -48,8 +55,13 @@ def programs(tmp_path_factory):
     return where
 
 
-def sweep(*arguments, stdin=subprocess.DEVNULL, timeout=120):
-    return subprocess.run([VIGIL, "sweep", *map(str, arguments)], stdin=stdin, capture_output=True, text=True, timeout=timeout)
+def sweep(*arguments, stdin=subprocess.DEVNULL, timeout=120, file_size=None):
+    def limit():
+        if file_size:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+    return subprocess.run([VIGIL, "sweep", *map(str, arguments)], stdin=stdin, capture_output=True, text=True, timeout=timeout,
+                          preexec_fn=limit)
 
 
 @pytest.mark.parametrize("program", ["race", "race_pie"])
@@ -125,6 +137,20 @@ def test_says_what_is_wrong(programs, arguments, code, message):
     assert r.returncode == code, r.stderr
     assert message in r.stderr
     assert r.stderr.count("\n") <= 2
+
+
+def test_neither_input_nor_output_is_kept_without_limit(programs):
+    with open("/dev/zero") as zeros:
+        r = sweep("--", programs / "echo", stdin=zeros, timeout=30, file_size=1 << 29)
+    assert r.returncode == 3
+    assert "standard input has more than 64 MB" in r.stderr and "</dev/null" in r.stderr
+    r = sweep("--", programs / "flood", "1", timeout=30, file_size=1 << 29)
+    assert r.returncode == 3
+    assert "flood: prints more than 64 MB" in r.stderr and "into a file" in r.stderr
+    r = sweep("--region", "work", "--inject", "signal", "--signal", "14", "--", programs / "flood", timeout=30,
+              file_size=1 << 29)
+    assert r.returncode == 1, r.stderr
+    assert "it printed without end" in r.stdout
 
 
 def test_interrupted_it_says_how_far_it_got(programs):
