@@ -69,23 +69,20 @@ int finish_output(void)
     return 0;
 }
 
-/* A file of ours must not become standard input, output or error because that was closed. */
-static void open_standard_descriptors(void)
+/* A file of ours must not become standard input, output or error because that was closed. Reading and writing still fail with
+ * EBADF, so that results are not lost in silence. */
+static void hold_standard_descriptors(void)
 {
-    int fd;
-
-    do
-        fd = open("/dev/null", O_RDWR);
-    while (fd >= 0 && fd <= STDERR_FILENO);
-    if (fd >= 0)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            return;
 }
 
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
 
-    open_standard_descriptors();
+    hold_standard_descriptors();
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
         if (!strcmp(name, commands[i].name))
             return commands[i].run(argc - 1, argv + 1);
