@@ -43,15 +43,16 @@ static uint64_t depth(uint64_t low, uint64_t high, bool fill)
 {
     uint64_t words[512];
 
-    for (uint64_t at = low; at < high; at += sizeof(words)) {
+    for (uint64_t at = low, n; at < high; at += n * 8) {
+        n = (high - at) / 8 < 512 ? (high - at) / 8 : 512;
         if (fill) {
-            for (int i = 0; i < 512; i++)
+            for (uint64_t i = 0; i < n; i++)
                 words[i] = PATTERN;
-            lab_write(at, words, sizeof(words));
+            lab_write(at, words, n * 8);
             continue;
         }
-        lab_read(at, words, sizeof(words));
-        for (uint64_t i = 0; i < 512; i++)
+        lab_read(at, words, n * 8);
+        for (uint64_t i = 0; i < n; i++)
             if (words[i] != PATTERN)
                 return high - (at + i * 8);
     }
@@ -106,7 +107,7 @@ static uint64_t tcb_sum(struct tcb *t)
 }
 
 /* The canaries are at the low end: they are nobody's use of the stack. */
-#define CANARY_SIZE 4096
+#define CANARY_SIZE (CANARY_WORDS * sizeof(uint64_t))
 
 static void measure(uint64_t *to, uint64_t tcb)
 {
