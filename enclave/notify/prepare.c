@@ -138,14 +138,29 @@ static inline uint64_t random_delay(struct tcb *t)
     return t->random_bits & DELAY_MAX;
 }
 
+/* What a probe needs of its page. */
+static int access_of(unsigned probe)
+{
+    return probe == PLAN_RET ? LINUX_PROT_EXEC : probe <= PLAN_WRITE1 ? LINUX_PROT_WRITE : LINUX_PROT_READ;
+}
+
+/* The address space has changed: pages that the program has now are absent no more. The others are still, and another fault
+ * to find that out costs more than to look, with dynamic memory above all. The generation was read before the looking. */
+static void look_again(struct tcb *t, uint64_t generation)
+{
+    if (!t->absent_generation)
+        memset(t->absent, 0, sizeof(t->absent));
+    for (unsigned i = 0; i < PLAN_PROBES && t->absent_generation != generation; i++)
+        if (t->absent[i] && libos_page_access(t->absent[i]) & access_of(i))
+            t->absent[i] = 0;
+    t->absent_generation = generation;
+}
+
 /* Leaves out the probes of pages where the program has no such access: found out by a fault, so the host knows them. */
 static void skip_absent(struct tcb *t, uint64_t generation)
 {
-    if (t->absent_generation != generation) {
-        memset(t->absent, 0, sizeof(t->absent));
-        t->absent_generation = 0;
-        return;
-    }
+    if (t->absent_generation != generation)
+        look_again(t, generation);
     for (unsigned i = 0; i < PLAN_PROBES; i++) {
         uint64_t instead = i == PLAN_RET ? (uint64_t)probe_ret : i <= PLAN_WRITE1 ? (uint64_t)&t->dummy : (uint64_t)t;
         t->plan[i] = choose(t->absent[i] ^ page_of(t->plan[i]), t->plan[i], instead);
@@ -196,9 +211,7 @@ uint32_t probe_at(const struct tcb *t, uint64_t rip, uint64_t rsp)
 void probe_faulted(struct tcb *t, uint32_t number)
 {
     uint64_t address = t->plan[number];
-    int needed = number == PLAN_RET ? LINUX_PROT_EXEC
-                 : number == PLAN_WRITE0 || number == PLAN_WRITE1 ? LINUX_PROT_WRITE : LINUX_PROT_READ;
-
+    int needed = access_of(number);
     uint64_t generation = mitigation_generation();
 
     t->probe_faults++;
@@ -208,7 +221,6 @@ void probe_faulted(struct tcb *t, uint32_t number)
     if (edmm_on() && user_range_ok((void *)address, 1) && !page_present(address))
         libos_stray(address);
     if (t->absent_generation != generation)
-        memset(t->absent, 0, sizeof(t->absent));
+        look_again(t, generation);
     t->absent[number] = page_of(address);
-    t->absent_generation = generation;
 }
