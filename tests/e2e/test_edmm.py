@@ -104,7 +104,7 @@ def test_without_dynamic_memory(vigil, name):
 
 
 def test_eight_gigabytes(edmm):
-    p = run(edmm, "sparse", 8, 8, 1, options=["--enclave-size", "16G"])
+    p = run(edmm, "sparse", 8, 8, 1, hz=5000, options=["--enclave-size", "16G"])
     check_balance(p)
     assert p.most - p.start > 32768 // 2 and p.most < (8 << 18) // 2, "one page in 64 was used: %s" % p
     assert p.exit - p.start < 2000, "all was unmapped: %s" % p
