@@ -6,7 +6,7 @@ RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
 LAB := --runtime $(RUNTIME) --target $(BUILD)/tests/defects/target
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench bench-edmm lint asan matrix clean
+.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench bench-aex bench-edmm bench-real lint asan matrix clean
 
 all: build
 
@@ -47,10 +47,16 @@ back-to-back: build
 storm: build
 	@tests/storm.sh $(BUILD) 1000000
 
-bench: build
+# All figures. bench-real alone takes options: make bench-real BENCH="--only redis-cpu,nginx --rounds 3 --check".
+bench: bench-aex bench-edmm bench-real
+
+bench-aex: build
 	@bench/run.sh $(BUILD)
 
 bench-edmm: build ; @bench/edmm.py --check $(BUILD)
+
+bench-real: build
+	@bench/real.py $(BENCH) $(BUILD)
 
 lint: packages
 	@tools/lint.sh

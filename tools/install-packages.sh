@@ -8,6 +8,8 @@ for package in $(grep -v '^#' packages.txt); do
     dpkg-query -W -f '${db:Status-Abbrev}\n' "$package" 2>/dev/null | grep -q '^ii' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
+# Servers among them are for tests: installing them must not start them.
+quietly="env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 SYSTEMD_OFFLINE=1"
 if [ "$(id -u)" = 0 ]; then
     as_root=
 elif sudo -n true 2>/dev/null; then
@@ -18,8 +20,7 @@ else
     exit 1
 fi
 echo "installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
-$as_root apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
-    $as_root apt-get update -q
-    $as_root apt-get install -y -q --no-install-recommends $missing
+$as_root $quietly apt-get install -y -q --no-install-recommends $missing >/dev/null 2>&1 || {
+    $as_root $quietly apt-get update -q
+    $as_root $quietly apt-get install -y -q --no-install-recommends $missing
 }
