@@ -29,8 +29,6 @@ static bool read_exactly(const struct elf_source *source, void *buf, size_t n, u
 
 static bool check_header(const Elf64_Ehdr *h, char *cause)
 {
-    if (h->e_ident[EI_MAG0] == '#' && h->e_ident[EI_MAG1] == '!')
-        FAIL("a script: name its interpreter as the program and the script as an argument");
     if (memcmp(h->e_ident, ELFMAG, SELFMAG))
         FAIL("not an ELF program");
     if (h->e_ident[EI_CLASS] != ELFCLASS64)
@@ -103,13 +101,27 @@ static bool add_segment(struct elf_image *image, const Elf64_Phdr *p, unsigned i
     return true;
 }
 
-static bool add_header(struct elf_image *image, const Elf64_Phdr *p, unsigned i, char *cause)
+static bool add_interpreter(const struct elf_source *source, struct elf_image *image, const Elf64_Phdr *p, char *cause)
+{
+    if (image->interpreter[0])
+        FAIL("malformed: it names two dynamic loaders");
+    if (p->p_filesz < 2 || p->p_filesz > sizeof(image->interpreter) || p->p_offset > ~0ull - p->p_filesz)
+        FAIL("malformed: the name of its dynamic loader has %lu bytes", (unsigned long)p->p_filesz);
+    if (!read_exactly(source, image->interpreter, p->p_filesz, p->p_offset, "name of the dynamic loader", cause))
+        return false;
+    if (!image->interpreter[0] || strnlen(image->interpreter, p->p_filesz) != p->p_filesz - 1)
+        FAIL("malformed: the name of its dynamic loader is not a string");
+    return true;
+}
+
+static bool add_header(const struct elf_source *source, struct elf_image *image, const Elf64_Phdr *p, unsigned i,
+                       char *cause)
 {
     switch (p->p_type) {
     case PT_LOAD:
         return add_segment(image, p, i, cause);
     case PT_INTERP:
-        FAIL("dynamically linked programs are not supported yet: link it with -static");
+        return add_interpreter(source, image, p, cause);
     case PT_GNU_STACK:
         image->exec_stack = p->p_flags & PF_X;
         return true;
@@ -175,7 +187,7 @@ bool elf_parse(const struct elf_source *source, struct elf_image *image, char *c
     *image = (struct elf_image){
         .pie = h.e_type == ET_DYN, .entry = h.e_entry, .phnum = h.e_phnum, .align = VIGIL_PAGE};
     for (unsigned i = 0; i < h.e_phnum; i++)
-        if (!add_header(image, &headers[i], i, cause))
+        if (!add_header(source, image, &headers[i], i, cause))
             return false;
     if (!image->segments)
         FAIL("malformed: nothing to load");
@@ -186,6 +198,18 @@ bool elf_parse(const struct elf_source *source, struct elf_image *image, char *c
 static bool fits(uint64_t at, uint64_t size, uint64_t end)
 {
     return at && at <= end && size <= end - at;
+}
+
+bool elf_place_at(const struct elf_image *image, uint64_t start, uint64_t end, uint64_t *bias, char *cause)
+{
+    uint64_t size = image->high - image->low, at = (start + image->align - 1) & ~(image->align - 1);
+
+    /* The bias, not only the address, is a multiple of the alignment. */
+    *bias = at - (image->low & ~(image->align - 1));
+    if (!fits(at, size + (image->low & (image->align - 1)), end))
+        FAIL("it needs 0x%lx bytes, the application memory has 0x%lx: enlarge sgx.enclave_size", (unsigned long)size,
+             (unsigned long)(end - start));
+    return true;
 }
 
 bool elf_place(const struct elf_image *image, uint64_t start, uint64_t end, uint64_t *bias, char *cause)
@@ -202,12 +226,7 @@ bool elf_place(const struct elf_image *image, uint64_t start, uint64_t end, uint
     }
     uint64_t align = image->align > PIE_ALIGN ? image->align : PIE_ALIGN;
     uint64_t at = (start + align - 1) & ~(align - 1);
-    if (!fits(at, size, end))
-        at = (start + image->align - 1) & ~(image->align - 1);
-    /* The bias, not only the address, is a multiple of the alignment. */
-    *bias = at - (image->low & ~(image->align - 1));
-    if (!fits(at, size + (image->low & (image->align - 1)), end))
-        FAIL("it needs 0x%lx bytes, the application memory has 0x%lx: enlarge sgx.enclave_size", (unsigned long)size,
-             (unsigned long)(end - start));
-    return true;
+    if (fits(at, size + (image->low & (image->align - 1)), end))
+        start = at;
+    return elf_place_at(image, start, end, bias, cause);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Loads the program. Nothing of it runs before all of it is in place. */
+ * Loads a program and its dynamic loader. Nothing of it runs before all of it is in place. */
 #include "libos/process/elf.h"
 #include "libos/process/process.h"
 
@@ -116,35 +116,208 @@ static bool load_image(struct file *file, const struct elf_image *image, uint64_
     int error = protect_segments(image, bias);
     if (error)
         format(cause, ELF_CAUSE_SIZE, "cannot protect its segments: error %d", -error);
+    else
+        debugger_loaded(file_host_fd(file), bias);
     return !error;
 }
 
-void load_program(const char *path, struct program *program)
+/* ---- before anything is given up: can it be run? ------------------------------------------------------------------- */
+static int open_file(const char *path, struct file **file, char *cause)
 {
-    char cause[ELF_CAUSE_SIZE];
-    struct elf_image image;
-    uint64_t bias;
     int error = 0;
-    struct file *file = file_open(path, O_RDONLY, 0, &error);
 
-    if (!file) {
-        bool missing = error == -ENOENT || error == -ENOTDIR;
-        format(cause, sizeof(cause),
-               missing           ? "not found: loader.entrypoint or libos.entrypoint must name a file inside the mounts"
-               : error == -EACCES ? "access denied: name it in sgx.allowed_files or sgx.trusted_files"
-                                  : "cannot open it: error %d", -error);
-        start_fail(missing ? 127 : 126, path, cause);
-    }
+    *file = file_open(path, O_RDONLY, 0, &error);
+    if (*file)
+        return 0;
+    format(cause, ELF_CAUSE_SIZE,
+           error == -ENOENT || error == -ENOTDIR
+               ? "not found: loader.entrypoint or libos.entrypoint must name a file inside the mounts"
+           : error == -EACCES ? "access denied: name it in sgx.allowed_files or sgx.trusted_files"
+                              : "cannot open it: error %d", -error);
+    return error;
+}
+
+static int parse(struct file *file, struct elf_image *image, char *cause)
+{
     struct elf_source source = {read_fully, file};
-    if (!elf_parse(&source, &image, cause) ||
-        !elf_place(&image, boot_info()->app_start, boot_info()->app_end, &bias, cause) ||
-        !load_image(file, &image, bias, cause))
-        start_fail(126, path, cause);
-    debugger_loaded(file_host_fd(file), bias);
-    file_put(file);
-    mm_set_brk(image.high + bias);
-    program->entry = image.entry + bias;
-    program->phdr = image.phdr ? image.phdr + bias : 0;
-    program->phnum = image.phnum;
-    program->exec_stack = image.exec_stack;
+
+    return elf_parse(&source, image, cause) ? 0 : -ENOEXEC;
+}
+
+/* The dynamic loader that the program names. */
+static int open_interpreter(struct executable *e, char *cause)
+{
+    char why[ELF_CAUSE_SIZE];
+    int error = open_file(e->image.interpreter, &e->interpreter_file, why);
+
+    if (!error)
+        error = parse(e->interpreter_file, &e->interpreter, why);
+    if (!error && !e->interpreter.pie) {
+        format(why, sizeof(why), "it is linked to fixed addresses");
+        error = -ELIBBAD;
+    }
+    if (error)
+        format(cause, ELF_CAUSE_SIZE, "its dynamic loader %s: %s", e->image.interpreter, why);
+    return error == -ENOEXEC ? -ELIBBAD : error;
+}
+
+static bool blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* "#!INTERPRETER [ARGUMENT]": the interpreter becomes the program, the script's name its argument. */
+static int read_script_line(struct executable *e, const char *line, char *cause)
+{
+    size_t size = strlen(line) + 1;
+    char *name = kmalloc(size), *end = name + size - 1;
+
+    if (!name)
+        return -ENOMEM;
+    memcpy(name, line, size);
+    e->text[e->texts++] = name;
+    while (end > name && blank(end[-1]))
+        *--end = 0;
+    while (blank(*name))
+        name++;
+    char *argument = name;
+    while (*argument && !blank(*argument))
+        argument++;
+    if (*argument)
+        *argument++ = 0;
+    while (blank(*argument))
+        argument++;
+    if (!*name) {
+        format(cause, ELF_CAUSE_SIZE, "a script whose first line names no interpreter");
+        return -ENOEXEC;
+    }
+    if (e->prefix_start < SCRIPT_PREFIX)
+        e->prefix_start++; /* the name of a script that is another one's interpreter is there already */
+    e->prefix[--e->prefix_start] = e->path;
+    if (*argument)
+        e->prefix[--e->prefix_start] = argument;
+    e->prefix[--e->prefix_start] = name;
+    e->path = name;
+    return 0;
+}
+
+/* The first line of a script, without "#!"; 0: not a script. */
+static int first_line(struct file *file, char line[SCRIPT_LINE], char *cause)
+{
+    long got = read_fully(file, line, SCRIPT_LINE - 1, 0);
+
+    if (got < 2 || line[0] != '#' || line[1] != '!')
+        return 0;
+    line[got] = 0;
+    char *end = strchr(line, '\n');
+    if (!end && got == SCRIPT_LINE - 1) {
+        format(cause, ELF_CAUSE_SIZE, "a script whose first line has more than %d characters", SCRIPT_LINE - 2);
+        return -ENOEXEC;
+    }
+    if (end)
+        *end = 0;
+    memmove(line, line + 2, strlen(line + 2) + 1);
+    return 1;
+}
+
+/* Follows scripts to the program behind them. */
+static int open_program(struct executable *e, char *cause)
+{
+    char line[SCRIPT_LINE];
+
+    for (unsigned depth = 0;; depth++) {
+        int status = open_file(e->path, &e->file, cause);
+        if (!status)
+            status = first_line(e->file, line, cause);
+        if (status <= 0)
+            return status;
+        file_put(e->file);
+        e->file = NULL;
+        if (depth == SCRIPT_DEPTH) {
+            format(cause, ELF_CAUSE_SIZE, "a script whose interpreter is a script, more than %d times", SCRIPT_DEPTH);
+            return -ELOOP;
+        }
+        status = read_script_line(e, line, cause);
+        if (status)
+            return status;
+    }
+}
+
+void executable_close(struct executable *e)
+{
+    if (!e)
+        return;
+    if (e->file)
+        file_put(e->file);
+    if (e->interpreter_file)
+        file_put(e->interpreter_file);
+    for (uint32_t i = 0; i < e->texts; i++)
+        kfree(e->text[i]);
+    kfree(e);
+}
+
+int executable_open(struct executable **out, const char *path, char *cause)
+{
+    struct executable *e = kzalloc(sizeof(*e));
+
+    *out = e;
+    if (!e) {
+        format(cause, ELF_CAUSE_SIZE, "the runtime has no memory to load it");
+        return -ENOMEM;
+    }
+    format(cause, ELF_CAUSE_SIZE, "the runtime has no memory to load it"); /* unless something else is said */
+    e->path = path;
+    e->prefix_start = SCRIPT_PREFIX;
+    int error = open_program(e, cause);
+    if (!error)
+        error = parse(e->file, &e->image, cause);
+    if (!error && e->image.interpreter[0])
+        error = open_interpreter(e, cause);
+    if (error) {
+        executable_close(e);
+        *out = NULL;
+    }
+    return error;
+}
+
+/* ---- into memory --------------------------------------------------------------------------------------------------- */
+/* The loader goes where mappings go, away from the program and the heap behind it. */
+static bool place_interpreter(const struct elf_image *image, uint64_t *bias, char *cause)
+{
+    uint64_t size = image->high - image->low + image->align;
+    long at = mm_map(0, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+    if (at < 0) {
+        format(cause, ELF_CAUSE_SIZE, "no room for its dynamic loader: enlarge sgx.enclave_size");
+        return false;
+    }
+    mm_unmap((uint64_t)at, size);
+    return elf_place_at(image, (uint64_t)at, (uint64_t)at + size, bias, cause);
+}
+
+static bool load_interpreter(const struct executable *e, struct program *program, char *cause)
+{
+    uint64_t bias;
+
+    if (!place_interpreter(&e->interpreter, &bias, cause) ||
+        !load_image(e->interpreter_file, &e->interpreter, bias, cause))
+        return false;
+    program->interpreter_base = bias;
+    program->start = e->interpreter.entry + bias;
+    return true;
+}
+
+bool executable_load(const struct executable *e, struct program *program, char *cause)
+{
+    uint64_t bias;
+
+    if (!elf_place(&e->image, boot_info()->app_start, boot_info()->app_end, &bias, cause) ||
+        !load_image(e->file, &e->image, bias, cause))
+        return false;
+    mm_set_brk(e->image.high + bias);
+    program->entry = program->start = e->image.entry + bias;
+    program->phdr = e->image.phdr ? e->image.phdr + bias : 0;
+    program->phnum = e->image.phnum;
+    program->exec_stack = e->image.exec_stack;
+    return !e->interpreter_file || load_interpreter(e, program, cause);
 }

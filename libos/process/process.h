@@ -5,6 +5,7 @@
 #define VIGIL_PROCESS_H
 
 #include "libos/libos.h"
+#include "libos/process/elf.h"
 
 uint32_t process_uid(void);
 uint32_t process_gid(void);
@@ -17,17 +18,37 @@ bool process_has_thread(uint32_t tid);
 /* "vigil: PATH: cause", and the process ends with code 126, or 127 if the program does not exist. */
 _Noreturn void start_fail(int code, const char *path, const char *cause);
 
-struct elf_image;
 struct program {
     uint64_t entry, phdr, phnum;
+    uint64_t start;             /* the first instruction: entry, or the dynamic loader's */
+    uint64_t interpreter_base;  /* the dynamic loader's bias, 0: none */
     bool exec_stack;
     int argc, envc;
     const char **argv, **envp;  /* in runtime memory */
 };
-/* Maps the program and says where it is; does not return on an error. */
-void load_program(const char *path, struct program *program);
-/* Maps the first stack and fills it as execve does. Returns the stack pointer; does not return on an error. */
-uint64_t make_stack(const char *path, const struct program *program);
+
+/* A program that has been found to be one, its files open. */
+#define SCRIPT_LINE 256         /* as Linux */
+#define SCRIPT_DEPTH 4
+#define SCRIPT_PREFIX (3 * SCRIPT_DEPTH)
+struct executable {
+    const char *path;           /* the program's own: of a script, its interpreter's */
+    struct file *file, *interpreter_file;
+    struct elf_image image, interpreter;
+    const char *prefix[SCRIPT_PREFIX]; /* from prefix_start on: what takes the place of argv[0] for a script */
+    uint32_t prefix_start, texts;
+    char *text[SCRIPT_DEPTH];
+};
+/* 0 or -errno; then cause (ELF_CAUSE_SIZE bytes) says why. path must outlive it. */
+int executable_open(struct executable **out, const char *path, char *cause);
+void executable_close(struct executable *e);
+/* Maps it into an empty address space. */
+bool executable_load(const struct executable *e, struct program *program, char *cause);
+/* Takes program->argv, program->envp and an executable to the first instruction: current_regs() and the vector state
+ * are set. False: cause says why. */
+bool process_enter(const struct executable *e, struct program *program, char *cause);
+/* Maps the first stack and fills it as execve does. Returns the stack pointer, 0 on an error: cause says why. */
+uint64_t make_stack(const char *path, const struct program *program, char *cause);
 /* Fills argv and envp from the configuration and what the host may say. Does not return on an error. */
 void collect_arguments(struct program *program);
 

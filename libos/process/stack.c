@@ -76,7 +76,7 @@ static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64
         {AT_PHDR, program->phdr},
         {AT_PHENT, 56},
         {AT_PHNUM, program->phnum},
-        {AT_BASE, 0},
+        {AT_BASE, program->interpreter_base},
         {AT_FLAGS, 0},
         {AT_ENTRY, program->entry},
         {AT_UID, process_uid()},
@@ -96,28 +96,34 @@ static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64
     return sizeof(all) / sizeof(all[0]);
 }
 
-static uint64_t map_stack(const char *path, uint64_t size, bool executable)
+static uint64_t map_stack(uint64_t size, bool executable)
 {
     /* The lowest page stays inaccessible. */
     long low = mm_map(0, size + VIGIL_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
     int prot = PROT_RW | (executable ? PROT_EXEC : 0);
 
     if (low < 0 || mm_protect((uint64_t)low + VIGIL_PAGE, size, prot))
-        start_fail(126, path, "no room for its stack: lower sys.stack.size or enlarge sgx.enclave_size");
+        return 0;
     return (uint64_t)low + VIGIL_PAGE + size;
 }
 
-uint64_t make_stack(const char *path, const struct program *program)
+uint64_t make_stack(const char *path, const struct program *program, char *cause)
 {
     static const char platform[] = "x86_64";
-    uint64_t size = page_up(config()->stack_size), top = map_stack(path, size, program->exec_stack);
+    uint64_t size = page_up(config()->stack_size), top = map_stack(size, program->exec_stack);
     uint64_t arguments = strings_size(program->argc, program->argv);
     uint64_t environment = strings_size(program->envc, program->envp);
     struct aux aux[32];
     unsigned char random[16];
 
-    if (random_bytes(random, sizeof(random)))
-        start_fail(126, path, "the processor gives no random numbers");
+    if (!top) {
+        format(cause, ELF_CAUSE_SIZE, "no room for its stack: lower sys.stack.size or enlarge sgx.enclave_size");
+        return 0;
+    }
+    if (random_bytes(random, sizeof(random))) {
+        format(cause, ELF_CAUSE_SIZE, "the processor gives no random numbers");
+        return 0;
+    }
     uint64_t execfn_at = top - 8 - (strlen(path) + 1);
     uint64_t arguments_at = execfn_at - environment - arguments;
     uint64_t platform_at = arguments_at - sizeof(platform);
@@ -126,10 +132,9 @@ uint64_t make_stack(const char *path, const struct program *program)
     uint64_t words = 1 + (uint64_t)program->argc + 1 + (uint64_t)program->envc + 1;
     uint64_t table = words * 8 + auxc * sizeof(aux[0]);
     if (top - random_at + table > size / 4) {
-        char cause[160];
-        format(cause, sizeof(cause), "its arguments and environment need %lu bytes, more than a quarter of the stack: "
+        format(cause, ELF_CAUSE_SIZE, "its arguments and environment need %lu bytes, more than a quarter of the stack: "
                "enlarge sys.stack.size (now %lu)", (unsigned long)(top - random_at + table), (unsigned long)size);
-        start_fail(126, path, cause);
+        return 0;
     }
     struct builder b = {.at = (random_at - table) & ~15ull};
     uint64_t rsp = b.at;
@@ -145,6 +150,6 @@ uint64_t make_stack(const char *path, const struct program *program)
     put_strings(&b, program->envc, program->envp);
     put(&b, path, strlen(path) + 1);
     if (b.failed)
-        start_fail(126, path, "cannot write its stack: the host took memory of the enclave away");
-    return rsp;
+        format(cause, ELF_CAUSE_SIZE, "cannot write its stack: the host took memory of the enclave away");
+    return b.failed ? 0 : rsp;
 }

@@ -7,9 +7,11 @@
 
 #define RFLAGS_START 0x202 /* interrupts on, as every program sees it */
 
+static char exe[4096];
+
 const char *process_exe(void)
 {
-    return config_string(config()->entrypoint);
+    return exe;
 }
 
 _Noreturn void process_exit_code(int code)
@@ -48,10 +50,51 @@ static void name_thread(const char *path)
     name[n] = 0;
 }
 
+/* A script's arguments begin with its interpreter's; what called it its own name goes. */
+static const char **with_prefix(const struct executable *e, struct program *program)
+{
+    uint32_t prefix = SCRIPT_PREFIX - e->prefix_start;
+    uint32_t own = program->argc ? (uint32_t)program->argc - 1 : 0;
+    const char **argv = kmalloc((prefix + own + 1) * sizeof(*argv));
+
+    if (!argv)
+        return NULL;
+    memcpy(argv, e->prefix + e->prefix_start, prefix * sizeof(*argv));
+    memcpy(argv + prefix, program->argv + 1, own * sizeof(*argv));
+    program->argc = (int)(prefix + own);
+    program->argv = argv;
+    return argv;
+}
+
+bool process_enter(const struct executable *e, struct program *program, char *cause)
+{
+    const char **argv = NULL;
+
+    if (e->prefix_start < SCRIPT_PREFIX && !(argv = with_prefix(e, program))) {
+        format(cause, ELF_CAUSE_SIZE, "the runtime has no memory for its arguments");
+        return false;
+    }
+    size_t length = strnlen(e->path, sizeof(exe) - 1);
+    memcpy(exe, e->path, length);
+    exe[length] = 0;
+    if (!executable_load(e, program, cause))
+        return false;
+    uint64_t rsp = make_stack(exe, program, cause);
+    kfree(argv);
+    if (!rsp)
+        return false;
+    /* rdx = 0: no function for the program to register with atexit. */
+    *current_regs() = (struct checkpoint){.rip = program->start, .rsp = rsp, .rflags = RFLAGS_START};
+    xstate_init();
+    return true;
+}
+
 void libos_start(void)
 {
     struct program program = {0};
-    const char *path = process_exe();
+    struct executable *e;
+    char cause[ELF_CAUSE_SIZE];
+    const char *path = config_string(config()->entrypoint);
 
     init("memory", mm_init());
     init("files", fs_init());
@@ -61,13 +104,14 @@ void libos_start(void)
         start_fail(126, "libos.entrypoint", "the configuration names no program: set it in the manifest");
     name_thread(path);
     collect_arguments(&program);
-    load_program(path, &program);
-    uint64_t rsp = make_stack(path, &program);
-
-    /* rdx = 0: no function for the program to register with atexit. */
-    *current_regs() = (struct checkpoint){.rip = program.entry, .rsp = rsp, .rflags = RFLAGS_START};
-    xstate_init();
-    if (program.argv != (const char **)start_info()->argv)
-        kfree(program.argv);
+    const char **argv = program.argv;
+    int error = executable_open(&e, path, cause);
+    if (error)
+        start_fail(error == -ENOENT || error == -ENOTDIR ? 127 : 126, path, cause);
+    if (!process_enter(e, &program, cause))
+        start_fail(126, path, cause);
+    executable_close(e);
+    if (argv != (const char **)start_info()->argv)
+        kfree(argv);
     kfree(program.envp);
 }

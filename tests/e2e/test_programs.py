@@ -8,11 +8,11 @@ from conftest import EVERY_RATE, PROGRAMS, assert_same, execute
 EVERYWHERE = [
     "bad_pointers", "context", "dirs", "fault_context", "fault_context_pie", "faults", "faults_pie", "files",
     "fpenv_threads", "futex", "memory", "memory_pie", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "storm",
-    "storm_musl", "storm_pie", "syscall_regs", "syscall_regs_pie", "threads", "timers", "start_state",
+    "dynamic", "exceptions", "signals_dyn", "storm_dyn", "storm_musl", "storm_pie", "syscall_regs", "syscall_regs_pie", "threads", "timers", "start_state",
 ]
 # Other builds and long ones.
 SOME = ["dirs_musl", "malloc_stress", "malloc_stress_musl", "pipes_musl", "signals_blocking_musl", "threads_many",
-        "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
+        "faults_dyn", "files_dyn", "memory_dyn", "threads_dyn", "timers_dyn", "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
 
 
 def check(vigil, name, hz, *args, **more):
@@ -51,7 +51,7 @@ def test_long_computation(vigil, hz):
     check(vigil, "long_compute", hz, 500000)
 
 
-@pytest.mark.parametrize("name", ["env_args", "env_args_pie", "hello", "hello_musl"])
+@pytest.mark.parametrize("name", ["env_args", "env_args_dyn", "env_args_pie", "hello", "hello_dyn", "hello_musl"])
 def test_arguments(vigil, name, hz):
     check(vigil, name, hz, "one", "two words", "", "--", "-x", "\u00fc\n\t", "x" * 5000)
 

@@ -57,16 +57,18 @@ static void make_elf(uint16_t type, uint64_t base)
 }
 
 /* fs/ as the loader sees it. */
-static int open_error;
+static int open_error, open_loader_error;
 static int references;
 
 struct file *file_open(const char *path, int flags, int mode, int *error)
 {
     (void)flags, (void)mode;
-    assert_string_equal(path, "/program");
-    *error = open_error;
-    references += !open_error;
-    return open_error ? NULL : (struct file *)&elf;
+    bool loader = !strcmp(path, "/lib");
+    if (!loader)
+        assert_string_equal(path, "/program");
+    *error = loader ? open_loader_error : open_error;
+    references += !*error;
+    return *error ? NULL : (struct file *)&elf;
 }
 
 long file_pread(struct file *file, void *buf, size_t n, uint64_t offset)
@@ -113,7 +115,7 @@ static int setup(void **state)
 {
     (void)state;
     fake_enclave_init(APP);
-    open_error = 0;
+    open_error = open_loader_error = 0;
     references = 0;
     cause[0] = 0;
     make_elf(ET_EXEC, 0x400000);
@@ -161,7 +163,7 @@ static void each_defect_of_the_header_is_named(void **state)
     refused("ends inside the ELF header");
     memcpy(&elf, "#!/bin/sh\n", 10);
     elf_size = 10;
-    refused("a script");
+    refused("not an ELF program");
     elf.header.e_ident[0] = 'x';
     refused("not an ELF");
     elf.header.e_ident[EI_CLASS] = ELFCLASS32;
@@ -202,7 +204,13 @@ static void each_defect_of_a_segment_is_named(void **state)
 {
     (void)state;
     elf.ph[4].p_type = PT_INTERP;
-    refused("dynamically linked programs are not supported yet: link it with -static");
+    refused("the name of its dynamic loader is not a string");
+    elf.ph[4].p_type = PT_INTERP;
+    elf.ph[4].p_filesz = ELF_INTERPRETER_SIZE + 1;
+    refused("the name of its dynamic loader has 257 bytes");
+    elf.ph[3] = elf.ph[4] = (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = 0x200, .p_filesz = 5};
+    memcpy((char *)&elf + 0x200, "/lib", 5);
+    refused("two dynamic loaders");
     elf.ph[1].p_memsz = elf.ph[1].p_filesz - 1;
     refused("segment 1 has more bytes in the file");
     elf.ph[1].p_memsz = 1ull << 60;
@@ -377,14 +385,75 @@ static void start_refuses(int code, const char *expected)
         fail_msg("said \"%s\", expected: %s", fake_last_log(), expected);
 }
 
+static void name_a_loader(void)
+{
+    elf.ph[4] = (Elf64_Phdr){.p_type = PT_INTERP, .p_offset = 0x300, .p_filesz = 5};
+    memcpy((char *)&elf + 0x300, "/lib", 5);
+}
+
+/* The one file there is serves as its own loader. */
+static void the_dynamic_loader_comes_first(void **state)
+{
+    (void)state;
+    make_elf(ET_DYN, 0);
+    name_a_loader();
+    assert_int_equal(fake_catch_exit(run_start, NULL), -1);
+    assert_int_equal(references, 0);
+    uint64_t base = loaded_at(), loader = current_regs()->rip - 0x400;
+    assert_true(loader > base + 0x6000 && loader % VIGIL_PAGE == 0);
+    check_bytes(base + 0x4200, (const char *)&elf + 0x1200, 0x900);
+    check_bytes(loader + 0x4200, (const char *)&elf + 0x1200, 0x900);
+    assert_int_equal(mm_prot_at(loader + 0x1000), PROT_READ | PROT_EXEC);
+    assert_int_equal(mm_brk(0), base + 0x6000);
+    uint64_t at = current_regs()->rsp, aux[64] = {0}, pair[2] = {1, 1};
+    for (int ends = 0; ends < 2; at += 8) {
+        uint64_t word;
+        copy_from_user(&word, (void *)(at + 8), 8);
+        ends += !word;
+    }
+    for (at += 8; pair[0]; at += 16) {
+        copy_from_user(pair, (void *)at, 16);
+        aux[pair[0] % 64] = pair[1];
+    }
+    assert_int_equal(aux[7], loader);        /* AT_BASE */
+    assert_int_equal(aux[9], base + 0x400);  /* AT_ENTRY */
+}
+
+static void script(const char *text)
+{
+    elf_size = strlen(text);
+    memcpy(&elf, text, elf_size);
+}
+
+static void a_script_names_its_interpreter(void **state)
+{
+    (void)state;
+    script("#!\n");
+    start_refuses(126, "names no interpreter");
+    script("#! /program -x \n"); /* itself: a loop */
+    start_refuses(126, "more than 4 times");
+    char line[300] = "#!/";
+    memset(line + 3, 'x', 280);
+    script(line);
+    start_refuses(126, "whose first line has more than");
+    assert_int_equal(references, 0);
+}
+
 static void a_bad_program_ends_with_126_and_one_line(void **state)
 {
     (void)state;
     fake_config()->log_level = VIGIL_LOG_NONE; /* keeps the test's output quiet; the line is kept all the same */
     start_refuses(126, "outside the application memory");
     make_elf(ET_DYN, 0);
-    elf.ph[4].p_type = PT_INTERP;
-    start_refuses(126, "dynamically linked programs are not supported yet: link it with -static");
+    name_a_loader();
+    open_loader_error = -ENOENT;
+    start_refuses(127, "its dynamic loader /lib: not found");
+    open_loader_error = 0;
+    make_elf(ET_EXEC, 0x400000);
+    name_a_loader();
+    start_refuses(126, "its dynamic loader /lib: it is linked to fixed addresses");
+    make_elf(ET_DYN, 0);
+    assert_int_equal(references, 0);
     open_error = -ENOENT;
     start_refuses(127, "not found");
     open_error = -EACCES;
@@ -415,6 +484,8 @@ int main(void)
         cmocka_unit_test_setup(programs_are_placed_inside_or_refused, setup),
         cmocka_unit_test_setup(random_damage_is_refused_or_harmless, setup),
         cmocka_unit_test_setup(a_valid_program_is_loaded, setup),
+        cmocka_unit_test_setup(the_dynamic_loader_comes_first, setup),
+        cmocka_unit_test_setup(a_script_names_its_interpreter, setup),
         cmocka_unit_test_setup(a_bad_program_ends_with_126_and_one_line, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

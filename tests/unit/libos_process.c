@@ -88,7 +88,8 @@ static void the_stack_is_as_execve_makes_it(void **state)
     uint64_t aux[64] = {0};
 
     (void)state;
-    uint64_t at = make_stack("/bin/prog", &program), rsp = at;
+    char cause[ELF_CAUSE_SIZE];
+    uint64_t at = make_stack("/bin/prog", &program, cause), rsp = at;
     assert_int_equal(rsp % 16, 0);
     assert_int_equal(word_at(at), 3);
     uint64_t first = word_at(at + 8);
