@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Open files: life, access mode, kind, and what other parts of the LibOS ask of them. */
-#include "libos/fs/fs.h"
+#include "libos/fs/store.h"
 
 struct file *file_new(const struct file_ops *ops, uint32_t flags, const char *path)
 {
@@ -144,6 +144,7 @@ int fs_init(void)
     int error;
 
     fd_table_init();
+    store_init();
     error = paths_init();
 
     if (!error)

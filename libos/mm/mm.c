@@ -21,6 +21,7 @@ static struct {
     uint32_t free_count;
     uint64_t start, end;
     uint64_t brk_start, brk, brk_limit;
+    uint64_t runtime;       /* bytes of VMA_RUNTIME */
 } mm;
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
@@ -104,6 +105,17 @@ static void merge_at(uint64_t addr)
     vma_resize(&mm.set, left, left->start, end);
 }
 
+/* Is some of [start, end) the LibOS's own? */
+static bool is_runtime(uint64_t start, uint64_t end)
+{
+    if (!mm.runtime)
+        return false;
+    for (const struct vma *v = vma_find(&mm.set, start); v && v->start < end; v = vma_find(&mm.set, v->end))
+        if (v->flags & VMA_RUNTIME)
+            return true;
+    return false;
+}
+
 static void remove_range(uint64_t start, uint64_t end)
 {
     split_at(start);
@@ -160,8 +172,11 @@ static long map_locked(uint64_t addr, uint64_t length, int prot, int flags, uint
     addr = place(addr, length, flags, &error);
     if (error)
         return error;
-    if (flags & MAP_FIXED)
+    if (flags & MAP_FIXED) {
+        if (is_runtime(addr, addr + length))
+            return -EINVAL;
         unmap_locked(addr, addr + length);
+    }
     if (prot == PROT_NONE && !edmm_on()) {
         vma_flags |= VMA_STALE;
     } else if (pages_open(addr, addr + length, prot)) {
@@ -193,6 +208,18 @@ long mm_map(uint64_t addr, uint64_t length, int prot, int flags)
     return mm_map_flags(addr, length, prot, flags, shared ? VMA_SHARED : 0);
 }
 
+/* What lies around the LibOS's own memory. */
+static void unmap_program(uint64_t start, uint64_t end)
+{
+    for (struct vma *v = mm.runtime ? vma_find(&mm.set, start) : NULL; v && v->start < end; v = vma_find(&mm.set, start)) {
+        uint64_t next = v->end < end ? v->end : end;
+        if (!(v->flags & VMA_RUNTIME))
+            unmap_locked(v->start > start ? v->start : start, next);
+        start = next;
+    }
+    unmap_locked(start, end);
+}
+
 int mm_unmap(uint64_t addr, uint64_t length)
 {
     length = page_up(length);
@@ -200,7 +227,7 @@ int mm_unmap(uint64_t addr, uint64_t length)
         return -EINVAL;
     if (enter())
         return -ENOMEM;
-    unmap_locked(addr, addr + length);
+    unmap_program(addr, addr + length);
     return (int)leave(0);
 }
 
@@ -258,6 +285,8 @@ int mm_protect(uint64_t addr, uint64_t length, int prot)
         return -ENOMEM;
     uint64_t end = addr + length, mapped = run_end(addr, end);
     int error = 0;
+    if (is_runtime(addr, end))
+        return (int)leave(-EINVAL);
     /* Like Linux: what lies before a hole is changed, then the hole is an error. */
     if (mapped > addr) {
         split_at(addr);
@@ -370,6 +399,8 @@ long mm_remap(uint64_t addr, uint64_t old_length, uint64_t new_length, int flags
         return -EINVAL;
     if (enter())
         return -ENOMEM;
+    if (is_runtime(addr, addr + old_length) || (fixed && is_runtime(new_addr, new_addr + new_length)))
+        return leave(-EINVAL);
     return leave(remap_locked(addr, old_length, new_length, flags, fixed || keep ? new_addr : 0));
 }
 
@@ -407,6 +438,8 @@ int mm_discard(uint64_t addr, uint64_t length)
 
     if (enter())
         return -ENOMEM;
+    if (is_runtime(addr, end))
+        return (int)leave(-EINVAL);
     if (run_end(addr, end) < end)
         error = -ENOMEM; /* but what is mapped is still discarded */
     for (struct vma *v = vma_find(&mm.set, addr); v && v->start < end; v = vma_find(&mm.set, v->end)) {
@@ -417,6 +450,34 @@ int mm_discard(uint64_t addr, uint64_t length)
             error = -ENOMEM;
     }
     return (int)leave(error);
+}
+
+/* ---- the LibOS's own memory -------------------------------------------------------------------------------------- */
+uint64_t mm_runtime_map(uint64_t length, uint64_t align)
+{
+    if (enter())
+        return 0;
+    /* With room to move the start up to a multiple. */
+    uint64_t start = vma_find_gap(&mm.set, mm.start, mm.end, length + align - VIGIL_PAGE);
+    start = (start + align - 1) & ~(align - 1);
+    if (start && map_locked(start, length, PROT_RW, MAP_FIXED_NOREPLACE, VMA_RUNTIME) < 0)
+        start = 0;
+    if (start && edmm_on() && pages_commit(start, start + length, PROT_RW, false)) {
+        unmap_locked(start, start + length);
+        start = 0;
+    }
+    if (start)
+        mm.runtime += length;
+    return (uint64_t)leave((long)start);
+}
+
+void mm_runtime_unmap(uint64_t addr, uint64_t length)
+{
+    if (enter()) /* no memory for nodes: it stays */
+        return;
+    unmap_locked(addr, addr + length);
+    mm.runtime -= length;
+    (void)leave(0);
 }
 
 /* ---- dynamic memory ---------------------------------------------------------------------------------------------- */
@@ -513,6 +574,7 @@ int mm_init(void)
     mm.start = page_up(boot->app_start);
     mm.end = page_down(boot->app_end);
     mm.brk_start = mm.brk = mm.brk_limit = 0;
+    mm.runtime = 0;
     if (mm.start >= mm.end)
         return -ENOMEM;
     return edmm_on() ? 0 : ocall_protect(mm.start, mm.end - mm.start, PROT_NONE);

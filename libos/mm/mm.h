@@ -42,4 +42,9 @@ int mm_populate(uint64_t addr, uint64_t length);
 int mm_check_mapped(uint64_t addr, uint64_t length);
 uint64_t mm_mapped_bytes(void);
 
+/* Memory of the LibOS's own, out of application memory: there, zeroed, readable and writable. munmap passes it over, what
+ * else the program asks to be done to it is -EINVAL. align: a power of two. 0: no room. */
+uint64_t mm_runtime_map(uint64_t length, uint64_t align);
+void mm_runtime_unmap(uint64_t addr, uint64_t length);
+
 #endif

@@ -11,6 +11,7 @@
 #define VMA_SHARED (1u << 0)  /* MAP_SHARED; without fork the same as private, but reported and merged apart */
 #define VMA_FILE   (1u << 1)  /* filled from a file: MADV_DONTNEED must not zero it */
 #define VMA_STALE  (1u << 2)  /* never accessible since it was mapped: still to be zeroed */
+#define VMA_RUNTIME (1u << 8) /* the LibOS's own (mm_runtime_map): not the program's to change */
 
 struct vma {
     uint64_t start, end;
