@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Nanoseconds of an operation, one line each: `NAME NS`. usage: micro [NAME...]; without a name all of them.
  *
- * Each operation runs in batches that are sized to take some milliseconds; the figure is the median of the batches. It is an
- * ordinary program: the caller compares it with itself in another place, and pins it to a CPU if that is what is measured. */
+ * Each operation runs in batches that are sized to take some milliseconds; the figure is the median of the batches. It
+ * is an ordinary program: the caller compares it with itself in another place, and pins it to a CPU if that is what is
+ * measured. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -18,57 +19,65 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCHES 7
+#define BATCHES  7
 #define BATCH_NS 6000000ull
-#define MAPPING (64 * 1024)
+#define MAPPING  (64 * 1024)
 
 static int zero_fd, file_fd, ready_fd, pipe_fd[2], epoll_fd, ping_fd, pong_fd;
 static char file_name[4096];
 
-static void fail(const char *what) {
+static void fail(const char *what)
+{
     fprintf(stderr, "micro: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static unsigned long long now(void) {
+static unsigned long long now(void)
+{
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (unsigned long long)t.tv_sec * 1000000000ull + (unsigned long long)t.tv_nsec;
 }
 
-static void expect(long got, long want, const char *what) {
+static void expect(long got, long want, const char *what)
+{
     if (got != want)
         fail(what);
 }
 
 /* ---- operations: each does its thing n times ---- */
 
-static void op_getppid(unsigned long n) {
+static void op_getppid(unsigned long n)
+{
     while (n--)
         getppid();
 }
 
 /* A syscall instruction of the program's own, as runtimes without a C library have them. */
-static void op_bare(unsigned long n) {
+static void op_bare(unsigned long n)
+{
     while (n--) {
         long number = SYS_getppid;
         __asm__ volatile("syscall" : "+a"(number) : : "rcx", "r11", "memory");
     }
 }
 
-static void op_clock(unsigned long n) {
+static void op_clock(unsigned long n)
+{
     struct timespec t;
     while (n--)
         clock_gettime(CLOCK_MONOTONIC, &t);
 }
 
-static void op_read(unsigned long n) {
+static void op_read(unsigned long n)
+{
     char byte;
     while (n--)
         expect(read(zero_fd, &byte, 1), 1, "read of /dev/zero");
 }
 
-static void op_open(unsigned long n) {
+static void op_open(unsigned long n)
+{
     while (n--) {
         int fd = open(file_name, O_RDONLY);
         if (fd < 0 || close(fd))
@@ -76,25 +85,29 @@ static void op_open(unsigned long n) {
     }
 }
 
-static void op_pread(unsigned long n) {
+static void op_pread(unsigned long n)
+{
     static char page[4096];
     while (n--)
         expect(pread(file_fd, page, sizeof page, 4096), sizeof page, "pread");
 }
 
-static void op_poll(unsigned long n) {
+static void op_poll(unsigned long n)
+{
     struct pollfd ready = {.fd = ready_fd, .events = POLLIN};
     while (n--)
         expect(poll(&ready, 1, -1), 1, "poll");
 }
 
-static void op_epoll(unsigned long n) {
+static void op_epoll(unsigned long n)
+{
     struct epoll_event event;
     while (n--)
         expect(epoll_wait(epoll_fd, &event, 1, -1), 1, "epoll_wait");
 }
 
-static void op_pipe(unsigned long n) {
+static void op_pipe(unsigned long n)
+{
     char byte = 1;
     while (n--) {
         expect(write(pipe_fd[1], &byte, 1), 1, "write to a pipe");
@@ -102,11 +115,13 @@ static void op_pipe(unsigned long n) {
     }
 }
 
-static void *nothing(void *argument) {
+static void *nothing(void *argument)
+{
     return argument;
 }
 
-static void op_thread(unsigned long n) {
+static void op_thread(unsigned long n)
+{
     while (n--) {
         pthread_t thread;
         errno = pthread_create(&thread, NULL, nothing, NULL);
@@ -115,7 +130,8 @@ static void op_thread(unsigned long n) {
     }
 }
 
-static void *answer(void *argument) {
+static void *answer(void *argument)
+{
     for (unsigned long n = *(unsigned long *)argument; n--;) {
         unsigned long long one = 1;
         expect(read(ping_fd, &one, sizeof one), sizeof one, "read of an eventfd");
@@ -126,7 +142,8 @@ static void *answer(void *argument) {
 }
 
 /* A round trip: two threads wake each other and wait. */
-static void op_eventfd(unsigned long n) {
+static void op_eventfd(unsigned long n)
+{
     pthread_t thread;
     errno = pthread_create(&thread, NULL, answer, &n);
     if (errno)
@@ -139,7 +156,8 @@ static void op_eventfd(unsigned long n) {
     pthread_join(thread, NULL);
 }
 
-static void op_mmap(unsigned long n) {
+static void op_mmap(unsigned long n)
+{
     while (n--) {
         char *memory = mmap(NULL, MAPPING, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory == MAP_FAILED)
@@ -155,12 +173,13 @@ static const struct operation {
     const char *name;
     void (*run)(unsigned long n);
 } operations[] = {
-    {"getppid", op_getppid}, {"syscall", op_bare}, {"clock_gettime", op_clock}, {"read", op_read},
-    {"open", op_open},       {"pread", op_pread},  {"poll", op_poll},           {"epoll", op_epoll},
+    {"getppid", op_getppid}, {"syscall", op_bare},  {"clock_gettime", op_clock}, {"read", op_read},
+    {"open", op_open},       {"pread", op_pread},   {"poll", op_poll},           {"epoll", op_epoll},
     {"pipe", op_pipe},       {"thread", op_thread}, {"eventfd", op_eventfd},     {"mmap", op_mmap},
 };
 
-static void prepare(void) {
+static void prepare(void)
+{
     static char content[16384];
     const char *directory = getenv("TMPDIR");
     snprintf(file_name, sizeof file_name, "%s/vigil-micro-XXXXXX", directory ? directory : "/tmp");
@@ -183,18 +202,21 @@ static void prepare(void) {
         fail("eventfd");
 }
 
-static unsigned long long timed(const struct operation *operation, unsigned long n) {
+static unsigned long long timed(const struct operation *operation, unsigned long n)
+{
     unsigned long long begin = now();
     operation->run(n);
     return now() - begin;
 }
 
-static int compare(const void *a, const void *b) {
+static int compare(const void *a, const void *b)
+{
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static void measure(const struct operation *operation) {
+static void measure(const struct operation *operation)
+{
     unsigned long n = 1;
     for (unsigned long long ns; (ns = timed(operation, n)) < BATCH_NS;)
         n = ns < BATCH_NS / 16 ? n * 8 : (unsigned long)((double)n * BATCH_NS / (double)ns) + n / 8 + 1;
@@ -206,7 +228,8 @@ static void measure(const struct operation *operation) {
     fflush(stdout);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
     prepare();
     size_t count = sizeof operations / sizeof *operations;
     for (size_t i = 0; i < count; i++) {
