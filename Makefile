@@ -6,7 +6,7 @@ RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
 LAB := --runtime $(RUNTIME) --target $(BUILD)/tests/defects/target
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test demo decoder sweep storm defects back-to-back bench bench-aex bench-edmm bench-real lint asan matrix clean
+.PHONY: all packages build test real demo decoder sweep storm defects back-to-back bench bench-aex bench-edmm bench-real lint asan matrix clean
 
 all: build
 
@@ -23,6 +23,10 @@ demo: build
 # EDMM=0|1 and AEXNOTIFY=0|1 select cells of the matrix of end-to-end tests; all four run without them.
 test: build
 	@tests/run.sh $(BUILD)
+
+# Real programs of Debian in full, in every cell (make test has short versions).
+real: build
+	@VIGIL_REAL=full VIGIL_BUILD=$(CURDIR)/$(BUILD) timeout -k 10 7200 /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/real
 
 # What AEX-Notify costs the end-to-end tests in wall time: all cells interleaved, ROUNDS=5 of them.
 matrix: build

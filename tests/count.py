@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts the tests of a meson run and a pytest run, and says so in one last line.
+"""Counts the tests of a meson run and of pytest runs, and says so in one last line.
 
-usage: count.py TESTLOG.json STATUS JUNIT.xml STATUS
+usage: count.py TESTLOG.json STATUS JUNIT.xml STATUS...
 
 A meson test that is a cmocka program counts as many tests as it ran; any other counts once. A runner that ended badly
 without a failed test to show for it counts as one failure, and so does one that left no results."""
@@ -79,11 +79,16 @@ def read(what, reader, path, status):
 
 def main():
     meson_totals, meson_skipped = read("meson test", meson, sys.argv[1], int(sys.argv[2]))
-    pytest_totals, pytest_skipped = read("pytest", pytest, sys.argv[3], int(sys.argv[4]))
-    for line in meson_skipped + pytest_skipped:
+    totals, skipped_lines = [meson_totals], meson_skipped
+    for path, status in zip(sys.argv[3::2], sys.argv[4::2]):
+        more, lines = read("pytest, " + path.rsplit("/", 1)[-1], pytest, path, int(status))
+        totals.append(more)
+        skipped_lines += lines
+    for line in skipped_lines:
         print("skipped: " + line)
-    passed, failed, skipped = (a + b for a, b in zip(meson_totals, pytest_totals))
-    print("meson: %d passed, %d failed; end-to-end: %d passed, %d failed" % (*meson_totals[:2], *pytest_totals[:2]))
+    passed, failed, skipped = map(sum, zip(*totals))
+    print("meson: %d passed, %d failed; end-to-end: %d passed, %d failed" % (
+        *meson_totals[:2], passed - meson_totals[0], failed - meson_totals[1]))
     line = "%d passed, %d failed" % (passed, failed)
     print(line + (", %d skipped" % skipped if skipped else ""))
     return 1 if failed or not passed else 0

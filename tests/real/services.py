@@ -92,7 +92,7 @@ def redis(prefix, directory, *options, port=None, env=None):
 
 
 def redis_cli(port, *words, stdin=None, timeout=60):
-    done = subprocess.run(["redis-cli", "-h", "127.0.0.1", "-p", str(port), *map(str, words)], capture_output=True, text=True,
+    done = subprocess.run(["redis-cli", "-h", "127.0.0.1", "-p", str(port), *map(str, words)], capture_output=True, errors="backslashreplace",
                           input=stdin, timeout=timeout, check=False)
     if done.returncode:
         raise ServiceError("redis-cli %s: status %d\n%s%s" % (" ".join(map(str, words)), done.returncode, done.stdout, done.stderr))
