@@ -16,7 +16,7 @@ static long leaf(uint64_t number, uint64_t flags, uint64_t page)
     struct sgx_secinfo secinfo __attribute__((aligned(64))) = {.flags = flags};
     long result = (long)number, faulted = 1;
 
-    __asm__ volatile("1: .byte 0x0f, 0x01, 0xd7\n xorl %k1, %k1\n2:\n" EX_TABLE("1b", "2b")
+    __asm__ volatile("1: .byte 0x0f, 0x01, 0xd7, 0x66, 0x90\n xorl %k1, %k1\n2:\n" EX_TABLE("1b", "2b")
                      : "+a"(result), "+r"(faulted)
                      : "b"(&secinfo), "c"(page)
                      : "memory", "cc");

@@ -35,6 +35,7 @@ extern __thread struct host_thread *host_current;
 /* entry.S */
 void enclave_enter(const struct host_thread *thread, uint64_t rdi, struct host_exit *out);
 long host_syscall_intr(const uint64_t *pending, long nr, const uint64_t args[6]);
+extern void (*host_fast_eenter)(void);
 extern char aep[], aep_check[], aep_check_end[], aep_eenter[], aep_resume[], aep_resume_end[];
 extern char enclave_eenter[], intr_check[], intr_end[], intr_eintr[];
 

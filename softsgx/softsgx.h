@@ -83,6 +83,17 @@ void softsgx_secs(const struct softsgx_enclave *enclave, struct sgx_secs *out);
 int softsgx_debug_read(struct softsgx_enclave *enclave, uint64_t address, void *buf, uint64_t length);
 int softsgx_debug_write(struct softsgx_enclave *enclave, uint64_t address, const void *buf, uint64_t length);
 
+/* Makes ENCLU fast where that is possible (trap_fast.c): EEXIT and EDECCSSA without a trap, the others with a cheaper one.
+ * After softsgx_init, before the first entry; not for enclaves whose every instruction matters (arithmetic flags do not
+ * survive a fast leaf, and a debugger sees jumps in place of ENCLU). Measurement and image are not touched. Threads that
+ * are in enclaves must not be cancelled, nor setuid() and the like be called, from then on. -ENOENT: no ENCLU is followed
+ * by a two-byte NOP (66 90) or UD2. Any error leaves the enclave as it was: slower. */
+int softsgx_accelerate(struct softsgx_enclave *enclave);
+/* Not a C function. With RAX = 2, RBX = TCS, RCX = AEP and R11 = where EEXIT is to come back to (what RCX is after EENTER),
+ * called in place of ENCLU with RSP a multiple of 16: enters the enclave, or returns with R10 and flags clobbered if ENCLU
+ * has to be executed. */
+void softsgx_fast_eenter(void);
+
 /* ---- interrupts ----------------------------------------------------------------------------------------------- */
 
 /* The platform's tick: every thread in enclave mode takes an interrupt AEX at this rate (0 = off). Process wide; may

@@ -18,6 +18,25 @@
 #define TRAP_SAVED_FSBASE 200
 #define TRAP_SAVED_GSBASE 208
 #define TRAP_UC_EFLAGS    176
+#define TRAP_FAST         248
+#define TRAP_HOST_BASES   (TRAP_FAST + 0)
+#define TRAP_FAST_ENTERING (TRAP_FAST + 1)
+#define TRAP_FAST_FRAME_OK (TRAP_FAST + 2)
+#define TRAP_FAST_CSSA    (TRAP_FAST + 4)
+#define TRAP_FAST_ENTRY   (TRAP_FAST + 8)
+#define TRAP_FAST_INSIDE  (TRAP_FAST + 16)
+#define TRAP_FAST_TCS     (TRAP_FAST + 24)
+#define TRAP_FAST_RCX     (TRAP_FAST + 32)
+#define TRAP_FAST_TARGET  (TRAP_FAST + 40)
+#define TRAP_FAST_FSBASE  (TRAP_FAST + 48)
+#define TRAP_FAST_GSBASE  (TRAP_FAST + 56)
+#define TRAP_STAT         (TRAP_FAST + 80)
+#define TRAP_STAT_EENTER  TRAP_STAT
+#define TRAP_STAT_EEXIT   (TRAP_STAT + 24)
+#define TRAP_STAT_EDECCSSA (TRAP_STAT + 32)
+#define TCS_CSSA          24
+#define TCS_AEP           40
+#define TCS_INACTIVE      0
 
 #define TRAP_FL_TF 0x000100
 #define TRAP_FL_NT 0x004000
@@ -55,8 +74,23 @@ struct trap_step {
     uint64_t fired_rip;
 };
 
+/* What trap_fast.S needs of a thread. */
+struct trap_fast {
+    bool host_bases;        /* FS and GS are the host's */
+    bool entering;          /* between the first step of a fast EENTER and its commit, or a signal in it */
+    bool frame_ok;          /* CSSA was 1, and EDECCSSA may go to frame 0 */
+    uint32_t cssa;
+    struct trap_thread **entry; /* where the template finds this thread; NULL: the fast way is closed */
+    uint32_t *inside;       /* track.c's counter of the epoch in which it entered */
+    struct sgx_tcs *tcs;
+    uint64_t rcx, target, fsbase, gsbase, rsp;
+    uint64_t xcr0;          /* the machine's, as the last signal frame outside the enclave had it */
+};
+
 struct trap_thread {
     struct sgx_cpu cpu; /* first: trap_entry.S */
+    struct trap_fast fast;
+    uint64_t stat[STAT_COUNT]; /* never reset; written by the slot's thread only */
     struct trap_step step;
     timer_t timer;
     bool tick_parked;      /* the timer is disarmed: no entry yet, or a tick found the thread outside the enclave */
@@ -65,7 +99,6 @@ struct trap_thread {
     bool in_use;
     pid_t tid;
     stack_t old_stack;
-    uint64_t stat[STAT_COUNT]; /* never reset; written by the slot's thread only */
 };
 
 static inline void sgx_trap_count(struct trap_thread *t, enum trap_stat which)
@@ -77,6 +110,19 @@ static inline void sgx_trap_count(struct trap_thread *t, enum trap_stat which)
 extern uint64_t sgx_trap_arena;
 void sgx_trap_entry(int sig, siginfo_t *info, void *ucontext);
 void sgx_trap_restorer(void);
+
+/* ---- trap_fast.c ---- */
+/* Has softsgx_accelerate ever been used? */
+bool sgx_fast_in_use(void);
+/* The thread's registers are about to be loaded: may it take the fast way from here? */
+void sgx_fast_update(struct trap_thread *t);
+/* A signal in the middle of a fast leaf: puts it in front of the leaf or behind it. The signal to go on with. */
+int sgx_fast_settle(struct trap_thread *t, int sig, const siginfo_t *info, ucontext_t *uc);
+/* An ENCLU has been executed in a trap: what is left of its jump is not executed. */
+void sgx_fast_skip(struct trap_thread *t);
+/* What the enclave's bytes at [address, address + n) were before. */
+void sgx_fast_hide(const struct softsgx_enclave *enclave, uint64_t address, uint8_t *code, unsigned n);
+void sgx_fast_forget(const struct softsgx_enclave *enclave);
 
 /* ---- trap_event.c ---- */
 enum trap_kind {

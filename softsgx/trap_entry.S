@@ -35,8 +35,9 @@ sgx_trap_entry:
     movq %rax, TRAP_FSBASE(%rbx)
     rdgsbase %rax
     movq %rax, TRAP_GSBASE(%rbx)
-    cmpb $0, TRAP_ENCLAVE_MODE(%rbx)
-    je 2f
+    cmpb $0, TRAP_HOST_BASES(%rbx)
+    jne 2f
+    movb $1, TRAP_HOST_BASES(%rbx)
     movq TRAP_SAVED_FSBASE(%rbx), %rax
     wrfsbase %rax
     movq TRAP_SAVED_GSBASE(%rbx), %rax
@@ -45,6 +46,7 @@ sgx_trap_entry:
     call sgx_trap
     cmpb $0, TRAP_ENCLAVE_MODE(%rbx)
     je 3f
+    movb $0, TRAP_HOST_BASES(%rbx)
     movq TRAP_FSBASE(%rbx), %rax
     wrfsbase %rax
     movq TRAP_GSBASE(%rbx), %rax

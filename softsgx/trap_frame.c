@@ -54,7 +54,7 @@ static void store_mask(struct trap_thread *t, ucontext_t *uc)
 {
     uint64_t mask;
 
-    if (t->mask_held == t->cpu.enclave_mode)
+    if (t->mask_held == t->cpu.enclave_mode || (!t->mask_held && sgx_fast_in_use()))
         return;
     memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
     if (t->cpu.enclave_mode) {
@@ -79,4 +79,5 @@ void sgx_trap_store(struct trap_thread *t, ucontext_t *uc)
     if (cpu->enclave_mode && (t->step.active || t->step.over))
         g[REG_EFL] |= TRAP_FL_TF;
     store_mask(t, uc);
+    sgx_fast_update(t);
 }

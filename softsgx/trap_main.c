@@ -210,6 +210,7 @@ static void enclu(struct trap_thread *t, siginfo_t *info, ucontext_t *uc)
             host_fault(info, uc, &fault);
         return;
     }
+    sgx_fast_skip(t);
     count_leaf(t, leaf);
     if (!was_inside)
         entered(t, info, uc);
@@ -301,7 +302,8 @@ static void trap_outside(struct trap_thread *t, int sig, siginfo_t *info, uconte
     bool fetch = vector == SGX_VEC_PF && (uc->uc_mcontext.gregs[REG_ERR] & SGX_PFEC_I);
 
     if (sig == sgx_trap_tick_signal()) {
-        sgx_trap_tick_park(t);
+        if (!t->fast.entering)
+            sgx_trap_tick_park(t);
         return;
     }
     if (!sgx_trap_synchronous(sig, info)) {
@@ -328,6 +330,7 @@ void sgx_trap(int sig, siginfo_t *info, ucontext_t *uc, struct trap_thread *t)
 {
     int saved_errno = errno;
 
+    sig = sgx_fast_settle(t, sig, info, uc);
     if (t->cpu.enclave_mode) {
         sgx_trap_load(t, uc);
         trap_inside(t, sig, info, uc);

@@ -215,6 +215,7 @@ static void release(struct softsgx_enclave *enclave)
     uint64_t base = sgx_enclave_base(enclave), end = base + sgx_enclave_size(enclave);
 
     sgx_trap_break_forget(enclave);
+    sgx_fast_forget(enclave);
     sgx_trap_blocks_free(sgx_enclave_mapping(enclave), end);
     sgx_enclave_set_mapping(enclave, NULL);
     pthread_mutex_lock(&lock);

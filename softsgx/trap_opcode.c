@@ -17,6 +17,7 @@ unsigned sgx_trap_code(const struct softsgx_enclave *enclave, uint64_t address, 
         n = (unsigned)(size - offset);
     memcpy(out, sgx_enclave_alias(enclave) + offset, n);
     sgx_trap_break_hide(enclave, address, out, n);
+    sgx_fast_hide(enclave, address, out, n);
     return n;
 }
 

@@ -23,6 +23,22 @@ _Static_assert(offsetof(struct sgx_cpu, gsbase) == TRAP_GSBASE, "trap_entry.S");
 _Static_assert(offsetof(struct sgx_cpu, enclave_mode) == TRAP_ENCLAVE_MODE, "trap_entry.S");
 _Static_assert(offsetof(struct sgx_cpu, saved_fsbase) == TRAP_SAVED_FSBASE, "trap_entry.S");
 _Static_assert(offsetof(struct sgx_cpu, saved_gsbase) == TRAP_SAVED_GSBASE, "trap_entry.S");
+_Static_assert(offsetof(struct trap_thread, fast.host_bases) == TRAP_HOST_BASES, "trap_entry.S");
+_Static_assert(offsetof(struct trap_thread, fast.entering) == TRAP_FAST_ENTERING, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.frame_ok) == TRAP_FAST_FRAME_OK, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.cssa) == TRAP_FAST_CSSA, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.entry) == TRAP_FAST_ENTRY, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.inside) == TRAP_FAST_INSIDE, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.tcs) == TRAP_FAST_TCS, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.rcx) == TRAP_FAST_RCX, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.target) == TRAP_FAST_TARGET, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.fsbase) == TRAP_FAST_FSBASE, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, fast.gsbase) == TRAP_FAST_GSBASE, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, stat[STAT_EENTER]) == TRAP_STAT_EENTER, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, stat[STAT_EEXIT]) == TRAP_STAT_EEXIT, "trap_fast.S");
+_Static_assert(offsetof(struct trap_thread, stat[STAT_EDECCSSA]) == TRAP_STAT_EDECCSSA, "trap_fast.S");
+_Static_assert(offsetof(struct sgx_tcs, cssa) == TCS_CSSA && offsetof(struct sgx_tcs, aep) == TCS_AEP, "trap_fast.S");
+_Static_assert(offsetof(struct sgx_tcs, state) == 0 && SGX_TCS_INACTIVE == TCS_INACTIVE, "trap_fast.S");
 _Static_assert(offsetof(ucontext_t, uc_mcontext.gregs[REG_EFL]) == TRAP_UC_EFLAGS, "trap_entry.S");
 _Static_assert(sizeof(struct trap_thread) <= SGX_PAGE_SIZE, "the state fits its page");
 
@@ -75,6 +91,7 @@ void sgx_trap_each_thread(void (*fn)(struct trap_thread *t))
 static int take_slot(struct trap_thread **out)
 {
     struct trap_thread *t = NULL;
+    uint64_t stat[STAT_COUNT];
     unsigned i = 0;
 
     while (i < slots_used && slot_at(i)->in_use)
@@ -88,9 +105,20 @@ static int take_slot(struct trap_thread **out)
             return -errno;
         __atomic_store_n(&slots_used, i + 1, __ATOMIC_RELEASE);
     }
-    memset(t, 0, offsetof(struct trap_thread, stat));
+    memcpy(stat, t->stat, sizeof(stat));
+    memset(t, 0, sizeof(*t));
+    memcpy(t->stat, stat, sizeof(stat));
+    t->fast.host_bases = true;
     *out = t;
     return 0;
+}
+
+static uint64_t machine_xcr0(void)
+{
+    uint32_t low, high;
+
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
 }
 
 static int register_thread(void)
@@ -112,6 +140,7 @@ static int register_thread(void)
         return ret;
     }
     t->tick_parked = true;
+    t->fast.xcr0 = machine_xcr0();
     t->in_use = true;
     self = t;
     return 0;
