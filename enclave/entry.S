@@ -236,9 +236,9 @@ stage1_done:
     incq %gs:TCB_STAT_EDECCSSA
     movl $LEAF_EDECCSSA, %eax
     ENCLU
-    xorl %ebp, %ebp
     cmpl $STAGE1_ACTION_RESUME, %r15d
     je resume_ready
+    xorl %ebp, %ebp
     call runtime_stage2
     jmp resume_ready
 
