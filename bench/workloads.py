@@ -254,8 +254,9 @@ MICRO = {
 # ---- start and memory ----
 
 def start(place, what, *program):
-    place.run(*program)
-    times = sorted(place.run(*program)[1] * 1000 for _ in range(3 if place.quick else 7))
+    size = ("--enclave-size", "256M")
+    place.run(*program, options=size)
+    times = sorted(place.run(*program, options=size)[1] * 1000 for _ in range(3 if place.quick else 7))
     return {what: times[len(times) // 2]}
 
 
