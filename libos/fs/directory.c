@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Listing directories: the host's, and those that exist inside only (above a mount point, /proc/self/fd). */
-#include "libos/fs/fs.h"
+ * Listing directories: the host's, and those that are there only because a mount point lies below. The current directory. */
+#include "libos/fs/inside.h"
 #include "libos/process/process.h"
 
 #define LIST_MAX (32u << 10)
 #define TYPE_DIRECTORY 4  /* DT_DIR */
-#define TYPE_LINK 10      /* DT_LNK */
 #define NAME_AT 19
 
 struct dirent_head { uint64_t ino; int64_t off; uint16_t reclen; uint8_t type; } __attribute__((packed));
@@ -33,24 +32,8 @@ static bool mount_entry(const struct file *file, int64_t position, char name[256
     return path_mount_below(file->path, (uint32_t)position - 2, name);
 }
 
-/* The position after an fd's entry is its number + 3, so that closing one while listing skips nothing. */
-static bool fd_entry(int64_t *position, char name[256])
-{
-    for (int64_t fd = *position - 2; fd < fd_table_size(); fd++) {
-        struct file *other = file_from_fd((int)fd);
-        if (!other)
-            continue;
-        file_put(other);
-        format(name, 256, "%d", (int)fd);
-        *position = fd + 2;
-        return true;
-    }
-    return false;
-}
-
 static long synthetic_list(struct file *file, void *buf, size_t size)
 {
-    bool fds = file->object != NULL;
     char name[256];
     size_t used = 0;
     bool full = false;
@@ -60,10 +43,9 @@ static long synthetic_list(struct file *file, void *buf, size_t size)
         int64_t at = file->position;
         if (at < 2)
             format(name, sizeof(name), at ? ".." : ".");
-        else if (!(fds ? fd_entry(&at, name) : mount_entry(file, at, name)))
+        else if (!mount_entry(file, at, name))
             break;
-        full = !dirent_add(buf, size, &used, (uint64_t)at + 1, at + 1, at >= 2 && fds ? TYPE_LINK : TYPE_DIRECTORY,
-                           name);
+        full = !dirent_add(buf, size, &used, (uint64_t)at + 1, at + 1, TYPE_DIRECTORY, name);
         if (!full)
             file->position = at + 1;
     }
@@ -109,15 +91,42 @@ void synthetic_directory_stat(struct stat *stat)
     stat->st_blksize = VIGIL_PAGE;
 }
 
-struct file *synthetic_directory(const struct path *path, int flags)
+struct file *synthetic_directory(const char *inside, int flags)
 {
-    struct file *file = file_new(&synthetic_ops, (uint32_t)flags, path->inside);
+    struct file *file = file_new(&synthetic_ops, (uint32_t)flags, inside);
 
-    if (file) {
+    if (file)
         file->type = S_IFDIR;
-        file->object = path->special == SPECIAL_FD_DIRECTORY ? file : NULL;
-    }
     return file;
+}
+
+static long above_stat(const struct path *path, struct stat *stat)
+{
+    (void)path;
+    synthetic_directory_stat(stat);
+    return 0;
+}
+
+static struct file *above_open(const struct path *path, int flags, int mode, int *error)
+{
+    bool makes = (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL), writes = (flags & O_ACCMODE) != O_RDONLY;
+    struct file *file = NULL;
+
+    (void)mode;
+    *error = makes ? -EEXIST : writes && !(flags & O_PATH) ? -EISDIR : 0;
+    if (!*error && !(file = synthetic_directory(path->inside, flags & (O_PATH | O_DIRECTORY))))
+        *error = -ENOMEM;
+    return file;
+}
+
+static const struct inside_fs above_fs = {.type = "none", .stat = above_stat, .open = above_open};
+
+void path_become_above(struct path *path)
+{
+    if (path->fs && path->fs->drop)
+        path->fs->drop(path);
+    path->fs = &above_fs;
+    path->mode = S_IFDIR | 0555;
 }
 
 /* ---- system calls ------------------------------------------------------------------------------------------------ */
@@ -185,8 +194,8 @@ static long may_enter(struct path *path)
     struct stat stat;
     size_t n = strlen(path->host), mark = bounce_mark();
 
-    if (path->special) {
-        long status = special_stat(path, &stat);
+    if (path->fs) {
+        long status = stat_path(path, &stat, true);
         return status ? status : (stat.st_mode & S_IFMT) == S_IFDIR ? 0 : -ENOTDIR;
     }
     if (n + 3 > PATH_SIZE)
@@ -218,7 +227,7 @@ static long change_to(struct path *path)
 {
     long status = may_enter(path);
 
-    if (status || path->special || !path_whole_host())
+    if (status || path->fs || !path_whole_host())
         return status ? status : path_set_cwd(path_name(path));
     const void *untrusted_path = path_to_host(path);
     long fd = untrusted_path ? host_call(__NR_openat, 0x7fffffff, AT_FDCWD, (long)untrusted_path,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Open files: life, access mode, kind, and what other parts of the LibOS ask of them. */
+#include "libos/fs/inside.h"
 #include "libos/fs/store.h"
 
 struct file *file_new(const struct file_ops *ops, uint32_t flags, const char *path)
@@ -149,9 +150,9 @@ int fs_init(void)
 
     if (!error)
         error = policy_init();
-    /* Who starts a program with a manifest decides nothing about the rights of its files. */
-    if (!(config()->flags & VIGIL_FLAG_NO_MANIFEST))
-        host_call(__NR_umask, 0777, 022, 0, 0, 0, 0);
+    if (!error)
+        error = pseudo_init();
+    file_umask_init();
     for (int fd = 0; fd < 3 && !error; fd++)
         error = add_standard_file(fd);
     return error;

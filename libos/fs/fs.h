@@ -75,6 +75,16 @@ void wait_remove(struct waiter *waiter);
 void wait_wake(struct wait_queue *queue);
 
 /* ---- file.c, table.c --------------------------------------------------------------------------------------------- */
+/* What chmod, chown, truncate and utimensat change: of a name inside, or of a file. */
+#define CHANGE_MODE (1u << 0)
+#define CHANGE_UID (1u << 1)
+#define CHANGE_GID (1u << 2)
+#define CHANGE_SIZE (1u << 3)
+#define CHANGE_ATIME (1u << 4)
+#define CHANGE_MTIME (1u << 5)
+struct change { uint32_t what, mode, uid, gid; uint64_t size; int64_t atime_ns, mtime_ns; };
+
+struct path;
 struct file_ops {
     /* offset < 0: at the file's own position, which moves. The caller has checked the access mode. */
     long (*read)(struct file *file, struct io *io, int64_t offset);
@@ -84,6 +94,12 @@ struct file_ops {
     /* Whole linux_dirent64 records into buf, as many as fit; 0 at the end. */
     long (*list)(struct file *file, void *buf, size_t n);
     long (*ioctl)(struct file *file, uint32_t request, uint64_t arg);
+    /* Of files that are inside; NULL: -EPERM, or as Linux says of what is not a regular file. */
+    long (*change)(struct file *file, const struct change *change);
+    long (*allocate)(struct file *file, int mode, uint64_t offset, uint64_t length); /* fallocate */
+    long (*link)(struct file *file, const struct path *to);     /* linkat with AT_EMPTY_PATH: gets a name (more) */
+    /* Opening /proc/self/fd/N: a file of its own on the same object. NULL: by name if it has one, else it is shared. */
+    struct file *(*reopen)(struct file *file, int flags, int *error);
     /* poll bits that hold now, and what is woken when they change. NULL: the host's poll knows. */
     uint32_t (*ready)(struct file *file);
     struct wait_queue *(*queue)(struct file *file);
@@ -129,6 +145,10 @@ struct file *host_file_new(int host_fd, uint32_t flags, const char *path);
 void host_close(int host_fd);
 void signal_broken_pipe(void);
 
+/* ---- readwrite.c: what the process has read and written so far (/proc/self/io) ----------------------------------- */
+struct io_counts { uint64_t reads, writes, read_bytes, written_bytes; };
+struct io_counts io_counts(void);
+
 /* ---- epoll.c: a file's last reference is gone -------------------------------------------------------------------- */
 void epoll_forget(struct file *file);
 
@@ -140,14 +160,25 @@ long poll_set_mask(long user_mask, long size);
 /* ---- pipe.c: the capacity of a pipe, asked or set ---------------------------------------------------------------- */
 long pipe_size(struct file *file, bool set, uint64_t wanted);
 
-/* ---- path.c ------------------------------------------------------------------------------------------------------ */
+/* ---- path.c, mount.c --------------------------------------------------------------------------------------------- */
+struct inside_fs;
+struct pseudo_entry;
+struct tmpfs_node;
+/* A file of /proc, /sys or /dev: which one, and of which thread and descriptor (or processor). */
+struct pseudo_at { const struct pseudo_entry *entry; uint32_t tid; int number; };
+
 struct path {
     char inside[PATH_SIZE];     /* absolute, without "." and ".." */
     bool raw;                   /* host has the ".." that inside has not: the host's whole tree is ours, and links of it
                                  * make the difference. Then host is also what the program calls it */
     char host[PATH_SIZE];       /* what the host is given */
-    uint32_t special;           /* special.h */
-    int number;                 /* descriptor of SPECIAL_FD */
+    const struct inside_fs *fs; /* what is there is inside (inside.h); NULL: the host has it */
+    uint32_t mode;              /* inside: its type and rights; 0: it is not there, but its directory is */
+    union {                     /* inside: the file system's own */
+        struct pseudo_at pseudo;
+        struct { struct tmpfs_node *node, *parent; } tmpfs; /* with references */
+        int fd;
+    } at;
     bool host_root;             /* in the root mount */
     bool at_mount;              /* is a mount point's name */
     bool above_mount;           /* a mount point lies below: exists even if the host has no such directory */
@@ -158,15 +189,13 @@ struct path {
 int paths_init(void);
 long path_from_user(struct path **out, int dirfd, long user_path, uint32_t flags);
 long path_from_string(struct path **out, int dirfd, const char *string, uint32_t flags);
-/* A path object for a name already known inside. */
-long path_again(struct path *path, const char *inside);
 void path_free(struct path *path);
 const char *path_name(const struct path *path);      /* to remember: a name inside that means the same later */
 const void *path_to_host(const struct path *path);   /* in bounce memory; NULL: none left */
 long path_set_cwd(const char *inside);
 void path_get_cwd(char out[PATH_SIZE]);
 /* Lexically: no "." and no "..", single slashes. For relative names too. False: does not fit. */
-bool path_whole_host(void);                           /* every name is the host's own */
+bool path_whole_host(void);                           /* every name is the host's own, but for what is inside */
 bool path_tidy(char *out, size_t size, const char *base, const char *name); /* keeps ".." */
 bool path_normalise(char *out, size_t size, const char *base, const char *name);
 /* The names of mount points directly below a directory, by number; false: no more. */
@@ -185,18 +214,14 @@ long stat_path(const struct path *path, struct stat *stat, bool follow);
 /* Asks the host about an open descriptor, or (untrusted_path not NULL) a name. */
 long stat_host(int host_fd, const void *untrusted_path, int at_flags, struct stat *stat);
 uint32_t host_uid(uint32_t inside);
+uint32_t file_umask(void);
+void file_umask_init(void);
 uint32_t host_gid(uint32_t inside);
 
-enum { SPECIAL_NONE, SPECIAL_DEVICE, SPECIAL_LINK, SPECIAL_FD, SPECIAL_FD_DIRECTORY, SPECIAL_TTY };
-/* Fills path->special. Returns true if the name is a link to follow: target gets where to. */
-bool special_find(struct path *path, uint32_t flags, char target[PATH_SIZE]);
-struct file *special_open(const struct path *path, int flags, int *error);
-long special_stat(const struct path *path, struct stat *stat);
 /* What the host calls the file behind a descriptor of its own; with a NUL. Its length or -errno. */
 long host_fd_name(int host_fd, char target[PATH_SIZE]);
-long special_readlink(const struct path *path, char target[PATH_SIZE]);
 void synthetic_stat(struct stat *stat, uint32_t mode, uint64_t ino);
-struct file *synthetic_directory(const struct path *path, int flags);
+struct file *synthetic_directory(const char *inside, int flags);
 void synthetic_directory_stat(struct stat *stat);
 /* Appends one linux_dirent64; false: no room. */
 bool dirent_add(void *buf, size_t size, size_t *used, uint64_t ino, int64_t offset, uint8_t type, const char *name);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Opening by name, and what the program may learn without opening: access, readlink. */
-#include "libos/fs/fs.h"
-
+#include "libos/fs/inside.h"
 
 #define INT_LIMIT 0x7fffffff
 #define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC) /* not part of the file's state */
@@ -42,7 +41,7 @@ static struct file *open_host(const struct path *path, int flags, int mode, int 
     long fd = host_call_blocking(__NR_openat, INT_LIMIT, AT_FDCWD, (long)untrusted_path, flags | O_CLOEXEC, mode, 0);
     bounce_release(mark);
     if (fd == -ENOENT && path->above_mount && !(flags & O_CREAT)) {
-        struct file *file = synthetic_directory(path, flags & ~OPEN_ONLY);
+        struct file *file = synthetic_directory(path->inside, flags & ~OPEN_ONLY);
         *error = file ? 0 : -ENOMEM;
         return file;
     }
@@ -58,13 +57,35 @@ static struct file *open_host(const struct path *path, int flags, int mode, int 
     return file;
 }
 
+/* What every file system inside agrees on. */
+static struct file *open_inside(const struct path *path, int flags, int mode, int *error)
+{
+    uint32_t type = path->mode & S_IFMT;
+    bool makes = flags & O_CREAT && !(flags & O_PATH), exclusive = makes && flags & O_EXCL;
+
+    if (!path->mode)
+        *error = !makes || path->directory ? -ENOENT : 0;
+    else if (exclusive)
+        *error = -EEXIST;
+    else if (type == S_IFLNK) /* not followed */
+        *error = (flags & (O_PATH | O_NOFOLLOW)) == (O_PATH | O_NOFOLLOW) ? flags & O_DIRECTORY ? -ENOTDIR : 0 : -ELOOP;
+    else if (flags & O_DIRECTORY && type != S_IFDIR)
+        *error = -ENOTDIR;
+    else if (type == S_IFDIR && !(flags & O_PATH) && (makes || (flags & O_ACCMODE) != O_RDONLY) &&
+             (flags & O_TMPFILE) != O_TMPFILE)
+        *error = -EISDIR;
+    else
+        *error = 0;
+    return *error ? NULL : path->fs->open(path, flags, mode, error);
+}
+
 struct file *open_path(const struct path *path, int flags, int mode, int *error)
 {
     flags &= OPEN_KNOWN;
     if (flags & O_PATH)
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-    if (path->special)
-        return special_open(path, flags, error);
+    if (path->fs)
+        return open_inside(path, flags, mode, error);
     *error = may_open(path, &flags);
     if (*error)
         return NULL;
@@ -116,8 +137,8 @@ static long access_path(const struct path *path, int mode, int flags)
     struct stat stat;
     size_t mark = bounce_mark();
 
-    if (path->special) {
-        long status = special_stat(path, &stat);
+    if (path->fs) {
+        long status = stat_path(path, &stat, !(flags & AT_SYMLINK_NOFOLLOW));
         return status ? status : access_inside(&stat, mode);
     }
     const void *untrusted_path = path_to_host(path);
@@ -193,13 +214,15 @@ static long readlink_host(const struct path *path, long user_buf, size_t size)
     return n;
 }
 
-static long readlink_special(const struct path *path, long user_buf, size_t size)
+static long readlink_inside(const struct path *path, long user_buf, size_t size)
 {
     char *target = kmalloc(PATH_SIZE);
 
     if (!target)
         return -ENOMEM;
-    long n = special_readlink(path, target);
+    long n = !path->mode                          ? -ENOENT
+             : (path->mode & S_IFMT) != S_IFLNK ? -EINVAL
+                                                : path->fs->readlink(path, target);
     if (n > (long)size)
         n = (long)size;
     if (n > 0 && copy_to_user((void *)user_buf, target, (size_t)n))
@@ -218,7 +241,7 @@ static long do_readlink(int dirfd, long user_path, long user_buf, int size)
     if (status)
         return status;
     size_t n = size < PATH_SIZE ? (size_t)size : PATH_SIZE;
-    status = path->special ? readlink_special(path, user_buf, n) : readlink_host(path, user_buf, n);
+    status = path->fs ? readlink_inside(path, user_buf, n) : readlink_host(path, user_buf, n);
     path_free(path);
     return status;
 }

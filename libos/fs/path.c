@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From names to places. A name is made absolute and normalised lexically, inside; the mount with the longest prefix
- * says which host directory it lies in. So "a/.." is nothing even where a is a link of the host. */
-#include "libos/fs/fs.h"
+ * From names to places. A name is made absolute and walked, inside; the mount with the longest prefix says in which file
+ * system a place lies. Those that are inside say what is there at each step, so that their links are followed; of the host
+ * nothing is asked: there "a/.." is nothing even where a is a link. */
+#include "libos/fs/inside.h"
 
-#define LINKS_MAX 8
-
-struct mount { char *inside; size_t inside_length; char *host; size_t host_length; };
-static struct mount *mounts;   /* written once at the start */
-static uint32_t mount_count;
+#define LINKS_MAX 40 /* as Linux */
 
 static lock_t cwd_lock;
 static char cwd[PATH_SIZE] = "/";
@@ -97,103 +94,15 @@ static bool says_directory(const char *name)
     return n == 0 || name[n - 1] == '/';
 }
 
-/* ---- mounts ------------------------------------------------------------------------------------------------------ */
-static char *keep(const char *text)
-{
-    size_t n = strlen(text) + 1;
-    char *copy = kmalloc(n);
-
-    return copy ? memcpy(copy, text, n) : NULL;
-}
-
-static int add_mount(struct mount *m, const struct vigil_mount *from, char *scratch)
-{
-    const char *inside = config_string(from->path), *host = config_string(from->host);
-
-    if (!inside || !host || !path_normalise(scratch, PATH_SIZE, "/", inside)) {
-        log_line(VIGIL_LOG_ERROR, "fs.mounts: a mount's path or uri is missing or too long");
-        return -EINVAL;
-    }
-    m->inside = keep(scratch);
-    m->host = keep(host);
-    if (!m->inside || !m->host)
-        return -ENOMEM;
-    m->inside_length = strlen(m->inside);
-    m->host_length = strlen(m->host);
-    while (m->host_length > 1 && m->host[m->host_length - 1] == '/')
-        m->host[--m->host_length] = 0;
-    return 0;
-}
-
-/* path == mount point or below it? The root's inside is "/". */
-static bool covers(const struct mount *m, const char *path)
-{
-    if (m->inside_length == 1)
-        return true;
-    return !strncmp(path, m->inside, m->inside_length) &&
-           (!path[m->inside_length] || path[m->inside_length] == '/');
-}
-
-static const struct mount *mount_of(const char *path)
-{
-    const struct mount *best = NULL;
-
-    for (uint32_t i = 0; i < mount_count; i++)
-        if (covers(&mounts[i], path) && (!best || mounts[i].inside_length >= best->inside_length))
-            best = &mounts[i];
-    return best;
-}
-
-/* The part of a mount point behind directory, or NULL if it does not lie below. */
-static const char *behind(const struct mount *m, const char *directory)
-{
-    size_t n = strlen(directory);
-
-    if (n == 1)
-        return m->inside_length > 1 ? m->inside + 1 : NULL;
-    return m->inside_length > n && !strncmp(m->inside, directory, n) && m->inside[n] == '/' ? m->inside + n + 1 : NULL;
-}
-
-/* Does an earlier mount give the same name? */
-static bool seen_before(uint32_t i, const char *directory, const char *name, size_t n)
-{
-    for (uint32_t k = 0; k < i; k++) {
-        const char *other = behind(&mounts[k], directory);
-        if (other && !strncmp(other, name, n) && (!other[n] || other[n] == '/'))
-            return true;
-    }
-    return false;
-}
-
-bool path_mount_below(const char *directory, uint32_t number, char name[256])
-{
-    for (uint32_t i = 0; i < mount_count; i++) {
-        const char *rest = behind(&mounts[i], directory);
-        size_t n = 0;
-        while (rest && rest[n] && rest[n] != '/' && n < 255)
-            n++;
-        if (!rest || seen_before(i, directory, rest, n) || number--)
-            continue;
-        memcpy(name, rest, n);
-        name[n] = 0;
-        return true;
-    }
-    return false;
-}
-
 /* ---- path objects ------------------------------------------------------------------------------------------------ */
 static long to_host(struct path *path)
 {
     const struct mount *m = mount_of(path->inside);
-
-    if (!m)
-        return -ENOENT;
-    const char *rest = path->inside + (m->inside_length == 1 ? 0 : m->inside_length);
-    while (*rest == '/')
-        rest++;
+    const char *rest = mount_rest(m, path->inside);
     size_t n = strlen(rest), at = m->host_length;
     bool slash = n && m->host[at - 1] != '/';
     bool end = path->directory && n;
+
     if (at + slash + n + end >= PATH_SIZE)
         return -ENAMETOOLONG;
     memcpy(path->host, m->host, at);
@@ -204,49 +113,27 @@ static long to_host(struct path *path)
     if (end)
         path->host[at++] = '/';
     path->host[at] = 0;
-    path->host_root = m->inside_length == 1;
-    path->at_mount = !n;
-    path->above_mount = false;
-    for (uint32_t i = 0; i < mount_count && !path->above_mount; i++)
-        path->above_mount = behind(&mounts[i], path->inside) != NULL;
     return 0;
 }
 
-long path_again(struct path *path, const char *inside)
-{
-    if (!path_normalise(path->inside, sizeof(path->inside), "/", inside))
-        return -ENAMETOOLONG;
-    path->special = SPECIAL_NONE;
-    path->raw = false;
-    return to_host(path);
-}
-
-/* May names keep their ".."? Only where the host's tree is ours, and no policy looks at names. */
-bool path_whole_host(void)
-{
-    return mount_count == 1 && !strcmp(mounts[0].host, "/") && !policy_strict();
-}
-
-/* Makes name absolute. base may keep ".." of its own. scratch: PATH_SIZE bytes for the name that keeps them all. */
-static long apply_base(struct path *path, const char *base, const char *name, char *scratch)
+/* Makes name absolute, with its "..". */
+static long apply_base(struct path *path, const char *base, const char *name, char *raw)
 {
     path->raw = path_whole_host() && (has_parents(base) || has_parents(name));
-    if (path->raw && !path_tidy(scratch, PATH_SIZE, base, name))
-        return -ENAMETOOLONG;
-    return path_normalise(path->inside, sizeof(path->inside), base, name) ? 0 : -ENAMETOOLONG;
+    return path_tidy(raw, PATH_SIZE, base, name) ? 0 : -ENAMETOOLONG;
 }
 
 /* Relative to the descriptor or the current directory. */
-static long make_absolute(struct path *path, int dirfd, const char *name, char *scratch)
+static long make_absolute(struct path *path, int dirfd, const char *name, char *raw)
 {
     struct file *directory;
     long status;
 
     if (name[0] == '/')
-        return apply_base(path, "/", name, scratch);
+        return apply_base(path, "/", name, raw);
     if (dirfd == AT_FDCWD) {
         lock(&cwd_lock);
-        status = apply_base(path, cwd, name, scratch);
+        status = apply_base(path, cwd, name, raw);
         unlock(&cwd_lock);
         return status;
     }
@@ -256,23 +143,111 @@ static long make_absolute(struct path *path, int dirfd, const char *name, char *
     if (!directory->path || file_type(directory) != S_IFDIR)
         status = -ENOTDIR;
     else
-        status = apply_base(path, directory->path, name, scratch);
+        status = apply_base(path, directory->path, name, raw);
     file_put(directory);
     return status;
 }
 
-/* Room for one name that keeps its "..", and for where a link leads. */
-struct scratch { char raw[PATH_SIZE], target[PATH_SIZE]; };
+/* Room for the name that keeps its "..", for what is left of it to walk, and for where a link leads. */
+struct scratch { char raw[PATH_SIZE], left[PATH_SIZE], target[PATH_SIZE]; };
 
-/* Follows the links that exist inside only. */
-static long follow_specials(struct path *path, uint32_t flags, char target[PATH_SIZE])
+static void drop(struct path *path)
 {
-    long status = to_host(path);
+    if (path->fs && path->fs->drop)
+        path->fs->drop(path);
+    path->fs = NULL;
+    path->mode = 0;
+}
 
-    for (int links = 0; !status && special_find(path, flags, target); links++) {
-        status = links < LINKS_MAX ? path_again(path, target) : -ELOOP;
-    }
+/* What is at path->inside, as far as it is not the host's to say. */
+static long find_here(struct path *path)
+{
+    const struct mount *m = mount_of(path->inside);
+
+    drop(path);
+    if (!m->fs)
+        return 0;
+    path->fs = m->fs;
+    long status = m->fs->find(path, m->data, mount_rest(m, path->inside));
+    if (status)
+        path->fs = NULL;
+    else if (!path->mode && mount_lies_below(path->inside))
+        path_become_above(path);
     return status;
+}
+
+/* path->inside is a link: what is left to walk is now where it leads, and then what was left. */
+static long follow(struct path *path, struct scratch *s, const char **left)
+{
+    long n = path->fs->follow ? path->fs->follow(path, s->target) : path->fs->readlink(path, s->target);
+
+    if (n <= 0)
+        return n < 0 ? n : **left ? -ENOTDIR : 0;
+    size_t rest = strlen(*left);
+    if ((size_t)n + 1 + rest >= PATH_SIZE)
+        return -ENAMETOOLONG;
+    memmove(s->left + n + 1, *left, rest + 1);
+    memcpy(s->left, s->target, (size_t)n);
+    s->left[n] = '/';
+    *left = s->left;
+    size_t parent = strlen(path->inside);
+    while (parent && path->inside[parent - 1] != '/')
+        parent--;
+    if (s->target[0] == '/')
+        parent = 1;
+    else if (parent > 1)
+        parent--;
+    path->inside[parent] = 0;
+    path->raw = false;
+    return find_here(path);
+}
+
+/* One component: path->inside becomes what is there. */
+static long step(struct path *path, struct scratch *s, const char **left, bool follow_last, int *links)
+{
+    size_t n = 0, length = strlen(path->inside);
+
+    while ((*left)[n] && (*left)[n] != '/')
+        n++;
+    if (!append(path->inside, PATH_SIZE, &length, *left, n, false))
+        return -ENAMETOOLONG;
+    path->inside[length] = 0;
+    *left += n;
+    while (**left == '/')
+        ++*left;
+    long status = find_here(path);
+    if (status || !path->fs)
+        return status;
+    path->raw = false;
+    if ((path->mode & S_IFMT) == S_IFLNK && (**left || follow_last))
+        return ++*links > LINKS_MAX ? -ELOOP : follow(path, s, left);
+    if (**left && (path->mode & S_IFMT) != S_IFDIR)
+        return path->mode ? -ENOTDIR : -ENOENT;
+    return 0;
+}
+
+static long walk(struct path *path, struct scratch *s, uint32_t flags)
+{
+    const char *left = s->left;
+    int links = 0;
+
+    memcpy(s->left, s->raw + 1, strlen(s->raw));
+    memcpy(path->inside, "/", 2);
+    long status = find_here(path);
+    while (!status && *left)
+        status = step(path, s, &left, !(flags & PATH_NOFOLLOW), &links);
+    if (!status && path->fs && path->directory && path->mode && (path->mode & S_IFMT) != S_IFDIR)
+        status = -ENOTDIR;
+    return status;
+}
+
+static void describe_place(struct path *path)
+{
+    const struct mount *m = mount_of(path->inside);
+
+    path->host_root = m->inside_length == 1;
+    path->at_mount = strlen(path->inside) == m->inside_length;
+    path->above_mount = mount_lies_below(path->inside);
 }
 
 /* The host gets the name with its "..", and walks it as the links are. */
@@ -290,7 +265,7 @@ static long use_raw(struct path *path, const char *raw)
     return 0;
 }
 
-/* name may lie in path->host. */
+/* name may be what path->host has at first. */
 static long resolve(struct path *path, int dirfd, const char *name, uint32_t flags)
 {
     struct scratch *scratch;
@@ -301,15 +276,18 @@ static long resolve(struct path *path, int dirfd, const char *name, uint32_t fla
     if (!scratch)
         return -ENOMEM;
     path->directory = says_directory(name);
-    path->special = SPECIAL_NONE;
-    path->number = -1;
+    path->fs = NULL;
+    path->mode = 0;
     long status = make_absolute(path, dirfd, name, scratch->raw);
+    path->host[0] = 0;
     if (!status)
-        status = follow_specials(path, path->directory ? flags & ~PATH_NOFOLLOW : flags, scratch->target);
-    if (path->special)
-        path->raw = false;
-    if (!status && path->raw)
-        status = use_raw(path, scratch->raw);
+        status = walk(path, scratch, path->directory ? flags & ~PATH_NOFOLLOW : flags);
+    if (!status)
+        describe_place(path);
+    if (!status && !path->fs)
+        status = path->raw ? use_raw(path, scratch->raw) : to_host(path);
+    if (status)
+        drop(path);
     kfree(scratch);
     return status;
 }
@@ -352,6 +330,8 @@ long path_from_user(struct path **out, int dirfd, long user_path, uint32_t flags
 
 void path_free(struct path *path)
 {
+    if (path)
+        drop(path);
     kfree(path);
 }
 
@@ -406,19 +386,12 @@ long sys_getcwd(SYSCALL_ARGS)
 int paths_init(void)
 {
     const struct vigil_config *c = config();
-    const struct vigil_mount *from = (const struct vigil_mount *)((const char *)c + c->mounts);
     const char *start = c->flags & VIGIL_FLAG_NO_MANIFEST ? start_info()->cwd : config_string(c->start_dir);
     char *scratch = kmalloc(PATH_SIZE);
-    int error = 0;
+    int error = mounts_init();
 
-    mount_count = 0;
-    mounts = kzalloc((c->mount_count + 1) * sizeof(*mounts));
-    if (!scratch || !mounts)
+    if (!error && !scratch)
         error = -ENOMEM;
-    for (uint32_t i = 0; i < c->mount_count && !error; i++) {
-        error = add_mount(&mounts[i], &from[i], scratch);
-        mount_count += !error;
-    }
     if (!error && !path_normalise(scratch, PATH_SIZE, "/", start ? start : "/"))
         error = -ENAMETOOLONG;
     if (!error)

@@ -6,6 +6,25 @@
 
 enum direction { READ, WRITE };
 
+static struct io_counts counts;
+
+static void count(enum direction direction, long result)
+{
+    __atomic_add_fetch(direction == READ ? &counts.reads : &counts.writes, 1, __ATOMIC_RELAXED);
+    if (result > 0)
+        __atomic_add_fetch(direction == READ ? &counts.read_bytes : &counts.written_bytes, (uint64_t)result, __ATOMIC_RELAXED);
+}
+
+struct io_counts io_counts(void)
+{
+    return (struct io_counts){
+        .reads = __atomic_load_n(&counts.reads, __ATOMIC_RELAXED),
+        .writes = __atomic_load_n(&counts.writes, __ATOMIC_RELAXED),
+        .read_bytes = __atomic_load_n(&counts.read_bytes, __ATOMIC_RELAXED),
+        .written_bytes = __atomic_load_n(&counts.written_bytes, __ATOMIC_RELAXED),
+    };
+}
+
 /* Runs one transfer on a descriptor. positioned: offset counts, and must not be negative. */
 static long transfer(int fd, struct io *io, enum direction direction, bool positioned, int64_t offset)
 {
@@ -23,6 +42,7 @@ static long transfer(int fd, struct io *io, enum direction direction, bool posit
     else
         result = (direction == READ ? file->ops->read : file->ops->write)(file, io, positioned ? offset : -1);
     file_put(file);
+    count(direction, result);
     return result;
 }
 

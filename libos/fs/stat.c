@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Attributes of files: what the host says, field by field. */
-#include "libos/fs/fs.h"
+#include "libos/fs/inside.h"
 #include "libos/process/process.h"
 
 #define NS 1000000000ul
@@ -84,8 +84,8 @@ long stat_path(const struct path *path, struct stat *stat, bool follow)
 {
     size_t mark = bounce_mark();
 
-    if (path->special)
-        return special_stat(path, stat);
+    if (path->fs)
+        return path->mode ? path->fs->stat(path, stat) : -ENOENT;
     const void *untrusted_path = path_to_host(path);
     if (!untrusted_path)
         return -ENOMEM;

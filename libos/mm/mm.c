@@ -21,7 +21,7 @@ static struct {
     uint32_t free_count;
     uint64_t start, end;
     uint64_t brk_start, brk, brk_limit;
-    uint64_t runtime;       /* bytes of VMA_RUNTIME */
+    uint64_t runtime, peak; /* bytes of VMA_RUNTIME; the most of all */
 } mm;
 
 /* ---- nodes ------------------------------------------------------------------------------------------------------- */
@@ -71,6 +71,8 @@ static void insert(uint64_t start, uint64_t end, int prot, uint32_t flags)
 
     *v = (struct vma){.start = start, .end = end, .prot = prot, .flags = flags};
     vma_insert(&mm.set, v);
+    if (mm.set.bytes > mm.peak)
+        mm.peak = mm.set.bytes;
 }
 
 static struct vma *area_at(uint64_t addr)
@@ -562,6 +564,47 @@ uint64_t mm_mapped_bytes(void)
     return (uint64_t)leave((long)mm.set.bytes);
 }
 
+/* ---- for /proc --------------------------------------------------------------------------------------------------- */
+static uint64_t present_bytes(const struct vma *v)
+{
+    uint64_t bytes = 0;
+
+    if (!edmm_on())
+        return v->flags & VMA_STALE ? 0 : v->end - v->start;
+    for (uint64_t at = pages_find(v->start, v->end, true); at < v->end;) {
+        uint64_t end = pages_find(at, v->end, false);
+        bytes += end - at;
+        at = pages_find(end, v->end, true);
+    }
+    return bytes;
+}
+
+bool mm_next_area(uint64_t addr, struct mm_area *area)
+{
+    lock(&mm.lock);
+    const struct vma *v = vma_find(&mm.set, addr);
+    while (v && v->flags & VMA_RUNTIME)
+        v = vma_find(&mm.set, v->end);
+    if (v) {
+        *area = (struct mm_area){.start = v->start, .end = v->end, .present = present_bytes(v), .prot = v->prot,
+                                 .flags = v->flags, .heap = v->start < page_up(mm.brk) && v->end > mm.brk_start};
+    }
+    unlock(&mm.lock);
+    return v != NULL;
+}
+
+uint64_t mm_peak_bytes(void)
+{
+    lock(&mm.lock);
+    return (uint64_t)leave((long)mm.peak);
+}
+
+uint64_t mm_runtime_bytes(void)
+{
+    lock(&mm.lock);
+    return (uint64_t)leave((long)mm.runtime);
+}
+
 int mm_init(void)
 {
     const struct vigil_boot_info *boot = boot_info();
@@ -574,7 +617,7 @@ int mm_init(void)
     mm.start = page_up(boot->app_start);
     mm.end = page_down(boot->app_end);
     mm.brk_start = mm.brk = mm.brk_limit = 0;
-    mm.runtime = 0;
+    mm.runtime = mm.peak = 0;
     if (mm.start >= mm.end)
         return -ENOMEM;
     return edmm_on() ? 0 : ocall_protect(mm.start, mm.end - mm.start, PROT_NONE);

@@ -42,6 +42,19 @@ int mm_populate(uint64_t addr, uint64_t length);
 int mm_check_mapped(uint64_t addr, uint64_t length);
 uint64_t mm_mapped_bytes(void);
 
+/* For /proc: the area that contains addr, or else the first above it, but for the LibOS's own; false: there is none. */
+struct mm_area {
+    uint64_t start, end, present /* bytes of pages that are there */;
+    int prot;
+    uint32_t flags;             /* VMA_ */
+    bool heap;
+    uint64_t offset;            /* in the file, if it has one */
+    char *name;                 /* of the file, kmalloc'ed: for the caller to kfree; NULL: none */
+};
+bool mm_next_area(uint64_t addr, struct mm_area *area);
+uint64_t mm_peak_bytes(void);   /* the most that was mapped at a time, the LibOS's own included */
+uint64_t mm_runtime_bytes(void);
+
 /* Memory of the LibOS's own, out of application memory: there, zeroed, readable and writable. munmap passes it over, what
  * else the program asks to be done to it is -EINVAL. align: a power of two. 0: no room. */
 uint64_t mm_runtime_map(uint64_t length, uint64_t align);

@@ -16,10 +16,6 @@
 #define DESCRIPTORS_HARD 1024
 #define TICK_NS 10000000     /* AT_CLKTCK is 100 */
 
-struct limit {
-    uint64_t soft, hard;
-};
-
 static lock_t limits_lock;
 static bool limits_ready;
 static struct limit limits[RLIM_NLIMITS];
@@ -45,6 +41,14 @@ uint64_t process_rlimit(int resource)
     uint64_t soft = limit_of(resource)->soft;
     unlock(&limits_lock);
     return soft;
+}
+
+struct limit process_limit(int resource)
+{
+    lock(&limits_lock);
+    struct limit value = *limit_of(resource);
+    unlock(&limits_lock);
+    return value;
 }
 
 static long get_limit(unsigned resource, uint64_t user)
@@ -115,16 +119,18 @@ static bool sensible_time(const struct __kernel_old_timeval *t)
 }
 
 /* The host's figures for this process or thread. 0 or -errno. */
-static int host_usage(int who, struct rusage *usage)
+int process_usage(int who, struct rusage *usage)
 {
+    size_t mark = bounce_mark();
     void *untrusted_usage = bounce_alloc(sizeof(*usage));
 
     if (!untrusted_usage)
         return -ENOMEM;
     long untrusted_result = ocall_syscall(__NR_getrusage, who, (long)untrusted_usage, 0, 0, 0, 0);
+    untrusted_read(usage, untrusted_usage, sizeof(*usage));
+    bounce_release(mark);
     if (untrusted_result)
         return -EINVAL;
-    untrusted_read(usage, untrusted_usage, sizeof(*usage));
     long *counters = &usage->ru_maxrss;
     for (size_t i = 0; i < (sizeof(*usage) - offsetof(struct rusage, ru_maxrss)) / sizeof(long); i++)
         if (counters[i] < 0)
@@ -141,7 +147,7 @@ long sys_getrusage(SYSCALL_ARGS)
     if (who != RUSAGE_SELF && who != RUSAGE_CHILDREN && who != RUSAGE_THREAD)
         return -EINVAL;
     if (who != RUSAGE_CHILDREN) { /* which it has none of */
-        int error = host_usage(who, &usage);
+        int error = process_usage(who, &usage);
         if (error)
             return error;
     }
@@ -159,7 +165,7 @@ long sys_times(SYSCALL_ARGS)
     struct tms tms = {0};
 
     if (a0) {
-        int error = host_usage(RUSAGE_SELF, &usage);
+        int error = process_usage(RUSAGE_SELF, &usage);
         if (error)
             return error;
         tms.tms_utime = ticks(&usage.ru_utime);

@@ -25,6 +25,11 @@ static const struct new_utsname system_name = {
     .domainname = "(none)",
 };
 
+const struct new_utsname *process_system_name(void)
+{
+    return &system_name;
+}
+
 long sys_exit_group(SYSCALL_ARGS)
 {
     process_exit_code((int)a0);

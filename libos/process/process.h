@@ -14,6 +14,24 @@ uint64_t process_rlimit(int resource);
 /* Is there a live thread with this tid? */
 bool process_has_thread(uint32_t tid);
 
+/* Where execve has put the arguments, the environment and the stack, and what it has told the program: for /proc. */
+struct process_image {
+    uint64_t arguments, arguments_end, environment, environment_end, stack;
+    uint64_t auxv[2 * 32];
+    uint32_t auxv_size;         /* bytes */
+};
+const struct process_image *process_image(void);
+struct new_utsname;
+const struct new_utsname *process_system_name(void);
+struct rusage;
+/* Of the process or the calling thread (RUSAGE_*), as the host says. 0 or -errno. */
+int process_usage(int who, struct rusage *usage);
+struct limit { uint64_t soft, hard; };
+struct limit process_limit(int resource);
+/* The processors the calling thread may run on, as the host says: at most `bytes` of a mask, a multiple of 8. Bytes filled in,
+ * or -errno. There is at least one processor. */
+long process_affinity(uint64_t *mask, uint64_t bytes);
+
 /* ---- start-up ---------------------------------------------------------------------------------------------------- */
 /* "vigil: PATH: cause", and the process ends with code 126, or 127 if the program does not exist. */
 _Noreturn void start_fail(int code, const char *path, const char *cause);

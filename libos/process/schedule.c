@@ -25,31 +25,41 @@ long sys_sched_yield(SYSCALL_ARGS)
     return 0;
 }
 
+long process_affinity(uint64_t *mask, uint64_t bytes)
+{
+    size_t mark = bounce_mark();
+    void *untrusted_mask = bounce_alloc(bytes);
+    uint64_t any = 0;
+
+    if (!untrusted_mask)
+        return -ENOMEM;
+    long untrusted_result = ocall_syscall(__NR_sched_getaffinity, 0, (long)bytes, (long)untrusted_mask, 0, 0, 0);
+    if (untrusted_result <= 0 || (uint64_t)untrusted_result > bytes || untrusted_result % 8) {
+        bounce_release(mark);
+        return -EINVAL;
+    }
+    untrusted_read(mask, untrusted_mask, (size_t)untrusted_result);
+    bounce_release(mark);
+    for (long i = 0; i < untrusted_result / 8; i++)
+        any |= mask[i];
+    if (!any)
+        mask[0] = 1; /* there must be one processor, and programs count them to divide by the result */
+    return untrusted_result;
+}
+
 long sys_sched_getaffinity(SYSCALL_ARGS)
 {
     uint64_t mask[MASK_MAX / 8];
-    uint64_t length = (uint64_t)(uint32_t)a1, any = 0;
+    uint64_t length = (uint64_t)(uint32_t)a1;
 
     if (!is_own_thread(a0))
         return -ESRCH;
     if (!length || length % 8)
         return -EINVAL;
-    if (length > MASK_MAX)
-        length = MASK_MAX;
-    void *untrusted_mask = bounce_alloc(length);
-    if (!untrusted_mask)
-        return -ENOMEM;
-    long untrusted_result = ocall_syscall(__NR_sched_getaffinity, 0, (long)length, (long)untrusted_mask, 0, 0, 0);
-    if (untrusted_result <= 0 || (uint64_t)untrusted_result > length || untrusted_result % 8)
-        return -EINVAL;
-    untrusted_read(mask, untrusted_mask, (size_t)untrusted_result);
-    for (long i = 0; i < untrusted_result / 8; i++)
-        any |= mask[i];
-    if (!any)
-        mask[0] = 1; /* there must be one processor, and programs count them to divide by the result */
-    if (copy_to_user((void *)a2, mask, (size_t)untrusted_result))
+    long n = process_affinity(mask, length < MASK_MAX ? length : MASK_MAX);
+    if (n > 0 && copy_to_user((void *)a2, mask, (size_t)n))
         return -EFAULT;
-    return untrusted_result;
+    return n;
 }
 
 /* Passed to the host for the calling thread only: another thread's host thread is not known here. */

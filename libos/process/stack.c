@@ -17,6 +17,13 @@
 #define CLOCK_TICKS 100
 #define HWCAP2_FSGSBASE 2
 
+static struct process_image image;
+
+const struct process_image *process_image(void)
+{
+    return &image;
+}
+
 struct builder {
     uint64_t at;   /* everything is written upwards from here */
     bool failed;
@@ -138,6 +145,10 @@ uint64_t make_stack(const char *path, const struct program *program, char *cause
     }
     struct builder b = {.at = (random_at - table) & ~15ull};
     uint64_t rsp = b.at;
+    image = (struct process_image){.arguments = arguments_at, .arguments_end = arguments_at + arguments,
+                                   .environment = arguments_at + arguments, .environment_end = execfn_at, .stack = rsp,
+                                   .auxv_size = (uint32_t)(auxc * sizeof(aux[0]))};
+    memcpy(image.auxv, aux, image.auxv_size);
     put_word(&b, (uint64_t)program->argc);
     put_pointers(&b, program->argc, program->argv, arguments_at);
     put_pointers(&b, program->envc, program->envp, arguments_at + arguments);

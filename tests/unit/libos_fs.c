@@ -274,6 +274,12 @@ static void directories_are_listed(void **state)
 }
 
 /* ---- what is inside ---------------------------------------------------------------------------------------------- */
+/* Nothing has been loaded here. */
+const char *process_exe(void)
+{
+    return "/program";
+}
+
 static void devices_need_no_host(void **state)
 {
     (void)state;
