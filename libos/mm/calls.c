@@ -3,6 +3,7 @@
  * The memory system calls: arguments as Linux checks them, then mm.c. */
 #include "libos/mm/mm.h"
 #include "libos/mm/vma.h"
+#include "libos/rewrite/rewrite.h"
 
 #define FILL_CHUNK (256u << 10)
 
@@ -27,6 +28,13 @@ static int fill(struct file *file, uint64_t addr, uint64_t length, uint64_t offs
     return 0;
 }
 
+/* Nobody runs it yet, and it is still writable. */
+static void code_loaded(uint64_t start, uint64_t end)
+{
+    mitigation_code_loaded(start, end);
+    rewrite_code_loaded(start, end);
+}
+
 static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct file *file, uint64_t offset)
 {
     char probe;
@@ -42,6 +50,8 @@ static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct
     if (start < 0)
         return start;
     int error = fill(file, (uint64_t)start, length, offset);
+    if (!error && (prot & PROT_EXEC) && !(prot & PROT_WRITE))
+        code_loaded((uint64_t)start, (uint64_t)start + page_up(length));
     if (!error && (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != PROT_RW)
         error = mm_protect((uint64_t)start, page_up(length), prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
     if (error) {
@@ -93,6 +103,7 @@ long sys_mmap(SYSCALL_ARGS)
 
 long sys_munmap(SYSCALL_ARGS)
 {
+    rewrite_code_gone((uint64_t)a0, (uint64_t)a0 + page_up((uint64_t)a1));
     return mm_unmap((uint64_t)a0, (uint64_t)a1);
 }
 

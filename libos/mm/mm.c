@@ -222,6 +222,19 @@ static void unmap_program(uint64_t start, uint64_t end)
     unmap_locked(start, end);
 }
 
+long mm_map_near(uint64_t start, uint64_t end, uint64_t length)
+{
+    uint64_t low = start - mm.start > MM_NEAR ? start - MM_NEAR : mm.start;
+    uint64_t high = mm.end - end > MM_NEAR ? end + MM_NEAR : mm.end;
+
+    if (enter())
+        return -ENOMEM;
+    uint64_t addr = vma_find_gap(&mm.set, low, start, length);
+    if (!addr && !(addr = vma_find_gap(&mm.set, end, high, length)))
+        return leave(-ENOMEM);
+    return leave(map_locked(addr, length, PROT_RW, MAP_FIXED_NOREPLACE, 0));
+}
+
 int mm_unmap(uint64_t addr, uint64_t length)
 {
     length = page_up(length);

@@ -5,6 +5,7 @@
 #include "libos/process/process.h"
 
 #include "libos/mm/mm.h"
+#include "libos/rewrite/rewrite.h"
 
 #include <linux/fcntl.h>
 
@@ -69,8 +70,10 @@ static void tell_of_code(const struct elf_image *image, uint32_t i, uint64_t bia
         start += VIGIL_PAGE;
     if (i + 1 < image->segments && first_page(&image->segment[i + 1]) < end_page(s))
         end = page_down(end);
-    if (start < end)
-        mitigation_code_loaded(start + bias, end + bias);
+    if (start >= end)
+        return;
+    mitigation_code_loaded(start + bias, end + bias);
+    rewrite_code_loaded(start + bias, end + bias);
 }
 
 /* A page shared by segments gets what any of them needs. */

@@ -3,6 +3,8 @@
  * The way back to the application: what is deliverable is delivered, and interrupted calls are restarted or not. */
 #include "libos/signal/signal.h"
 
+#include "libos/rewrite/rewrite.h"
+
 #include <asm/siginfo.h>
 #include <asm/signal.h>
 #include <asm/unistd_64.h>
@@ -209,10 +211,12 @@ void libos_return(struct checkpoint *regs, bool from_syscall)
 
     thread->regs = regs;
     regs->rflags &= ~(uint64_t)FLAG_TF; /* it would step the runtime's way to the application, for ever */
-    if (!from_syscall)
+    if (!from_syscall) {
         thread->syscall_nr = -1;
-    else
+        regs->rip = rewrite_visible(regs->rip);
+    } else {
         s->fault_count = 0;
+    }
     aex_return(regs, s, from_syscall);
     signal_poll_host();
     /* A call that was not cut short has its mask back before anything is delivered. */
@@ -226,4 +230,5 @@ void libos_return(struct checkpoint *regs, bool from_syscall)
         if (from_syscall)
             restart_without_handler(regs, thread);
     } while (end_temporary_mask(s));
+    regs->rip = rewrite_resume(regs->rip);
 }

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Finding SYSCALL instructions that can be rewritten. Bytes are no proof of instructions, so the patterns are long ones:
+ * seven bytes of which six are fixed, or eight. */
+#include "libos/rewrite/rewrite.h"
+
+#define NUMBERS 512              /* system call numbers below this */
+#define NEAR 128                 /* reach of a jump with an 8-bit displacement */
+#define FAR (256u << 10)         /* where jumps with 32 bits are looked for: a function is not larger */
+
+static const uint8_t *byte_at(uint64_t address)
+{
+    return (const uint8_t *)address;
+}
+
+static uint32_t word_at(const uint8_t *p)
+{
+    uint32_t word;
+
+    memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+/* MOV $nr,%eax in front of it. A REX prefix there would make it another register's, or be the last byte of something else. */
+static bool number_before(uint64_t start, uint64_t at, uint32_t *number)
+{
+    const uint8_t *p = byte_at(at - 5);
+
+    if (at < start + 6 || p[0] != 0xb8 || (p[-1] & 0xf0) == 0x40)
+        return false;
+    *number = word_at(p + 1);
+    return *number < NUMBERS;
+}
+
+/* Might a jump lead to `target`? Any two or five bytes that read like one count. */
+static bool jump_leads_to(uint64_t start, uint64_t end, uint64_t target)
+{
+    uint64_t from = target - start > FAR ? target - FAR : start, to = end - target > FAR ? target + FAR : end;
+
+    for (uint64_t at = from; at + 5 <= to; at++) {
+        const uint8_t *p = byte_at(at);
+        bool jump = p[0] == 0xe8 || p[0] == 0xe9 || (p[0] & 0xf0) == 0x80;
+        if (jump && at + 5 + (uint64_t)(int64_t)(int32_t)word_at(p + 1) == target)
+            return true;
+    }
+    from = target - start > NEAR + 2 ? target - NEAR - 2 : start;
+    to = end - target > NEAR ? target + NEAR : end;
+    for (uint64_t at = from; at + 2 <= to; at++) {
+        const uint8_t *p = byte_at(at);
+        bool jump = p[0] == 0xeb || (p[0] & 0xf0) == 0x70 || (p[0] >= 0xe0 && p[0] <= 0xe3);
+        if (jump && at + 2 + (uint64_t)(int64_t)(int8_t)p[1] == target)
+            return true;
+    }
+    return false;
+}
+
+static bool compare_behind(uint64_t start, uint64_t end, uint64_t at, uint32_t *immediate)
+{
+    const uint8_t *p = byte_at(at + 2);
+
+    if (end - at < 8 || p[0] != 0x48 || p[1] != 0x3d)
+        return false;
+    *immediate = word_at(p + 2);
+    return (*immediate == (uint32_t)-4095 || *immediate == (uint32_t)-4096) && !jump_leads_to(start, end, at + 2);
+}
+
+/* 0F 05, eight bytes at a time where there is no 05. */
+static uint64_t find_syscall(uint64_t at, uint64_t end)
+{
+    while (at + 1 < end) {
+        uint64_t word;
+        if (at + 8 < end) {
+            memcpy(&word, byte_at(at + 1), sizeof(word));
+            word ^= 0x0505050505050505ull;
+            if (!((word - 0x0101010101010101ull) & ~word & 0x8080808080808080ull)) {
+                at += 8;
+                continue;
+            }
+        }
+        for (uint64_t stop = at + 8; at < stop && at + 1 < end; at++)
+            if (byte_at(at)[1] == 0x05 && byte_at(at)[0] == 0x0f)
+                return at;
+    }
+    return end;
+}
+
+bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_site *site)
+{
+    for (;;) {
+        uint64_t found = find_syscall(*at, end);
+        if (found >= end)
+            return false;
+        *at = found + 2;
+        site->syscall = found;
+        if (number_before(start, found, &site->value)) {
+            site->form = REWRITE_BEFORE;
+            return true;
+        }
+        if (compare_behind(start, end, found, &site->value)) {
+            site->form = REWRITE_BEHIND;
+            return true;
+        }
+    }
+}
