@@ -34,7 +34,8 @@ static const char usage[] =
     "  --enclave-size SIZE   with --: a power of two, for example 512M (default)\n"
     "  --max-threads N       with --: threads at the same time (default 16)\n"
     "  --epc-size SIZE       software SGX, for tests: how much enclave memory there is (default: no limit)\n"
-    "  --enclu=fast|trap     software SGX: how ENCLU is executed; fast does without traps where it can (default)\n"
+    "  --traps=few|all       all: every system call of the program traps, and (software SGX) every ENCLU; for debuggers\n"
+    "                        and tests, slow (default: few, or all if vigil is being traced)\n"
     "  --aex SCHEDULE        software SGX, for tests: after:N (an interrupt at instruction N), every,\n"
     "                        random:SEED,MEAN (MEAN instructions apart), threads:SEED,MEAN (all but the first thread)\n"
     "  --help                this text\n"
@@ -97,7 +98,7 @@ static int parse_options(int argc, char **argv, struct run_settings *s)
         {"aex-notify", required_argument, NULL, 'n'}, {"tick-hz", required_argument, NULL, 't'},
         {"stats", no_argument, NULL, 's'}, {"log-level", required_argument, NULL, 'l'},
         {"enclave-size", required_argument, NULL, 'e'}, {"max-threads", required_argument, NULL, 'm'},
-        {"edmm", required_argument, NULL, 'd'}, {"enclu", required_argument, NULL, 'u'}, {"epc-size", required_argument, NULL, 'c'},
+        {"edmm", required_argument, NULL, 'd'}, {"traps", required_argument, NULL, 'u'}, {"epc-size", required_argument, NULL, 'c'},
         {"aex", required_argument, NULL, 'a'}, {"aex-policy", required_argument, NULL, 'p'}, {"help", no_argument, NULL, 'h'}, {0}};
     uint64_t number;
 
@@ -114,9 +115,9 @@ static int parse_options(int argc, char **argv, struct run_settings *s)
             s->edmm = !strcmp(optarg, "on");
             break;
         case 'u':
-            if (strcmp(optarg, "fast") && strcmp(optarg, "trap"))
-                return complain(EXIT_USAGE, "--enclu is fast or trap, not %s", optarg);
-            s->host.trap_enclu = !strcmp(optarg, "trap");
+            if (strcmp(optarg, "few") && strcmp(optarg, "all"))
+                return complain(EXIT_USAGE, "--traps is few or all, not %s", optarg);
+            s->host.plain = !strcmp(optarg, "all");
             break;
         case 'c':
             if (!parse_size(optarg, &s->host.epc_size) || !s->host.epc_size)

@@ -51,6 +51,7 @@ bool aex_notify_on(void);                             /* from the enclave's own 
 struct start_info {                                   /* copied from the host, checked */
     int argc; char **argv; int envc; char **envp;     /* NUL-terminated, in enclave memory, bounded */
     char cwd[4096]; uint32_t uid, gid, pid;
+    bool plain;                                       /* the program's code is not to be changed */
 };
 const struct start_info *start_info(void);
 

@@ -70,6 +70,7 @@ void start_info_copy(uint64_t untrusted_boot)
     start.uid = boot.uid;
     start.gid = boot.gid;
     start.pid = boot.pid ? boot.pid : 1;
+    start.plain = boot.plain;
     /* The measured log level holds; only a debug enclave lets its host change it. */
     if (boot.log_level_override && (self_attributes()->flags & SGX_ATTR_DEBUG))
         log_set_level(boot.log_level_override - 1);

@@ -93,22 +93,6 @@ static int close_gaps(const struct image *image)
     return status;
 }
 
-/* A debugger wants to see ENCLUs; tests of single instructions count them. */
-static bool may_accelerate(const struct host_options *options)
-{
-    char line[128];
-    int tracer = 0;
-    FILE *status = options->trap_enclu || options->loaded || options->aex ? NULL : fopen("/proc/self/status", "re");
-
-    if (!status)
-        return false;
-    while (fgets(line, sizeof(line), status))
-        if (sscanf(line, "TracerPid: %d", &tracer) == 1)
-            break;
-    fclose(status);
-    return !tracer;
-}
-
 static int load(const struct image *image, const struct sgx_secs *secs, const struct host_options *options,
                 struct image_error *error)
 {
@@ -133,7 +117,7 @@ static int load(const struct image *image, const struct sgx_secs *secs, const st
     status = softsgx_init(enclave, &image->sigstruct);
     if (status)
         return fail(error, einit_refusal(status), status);
-    if (may_accelerate(options) && !softsgx_accelerate(enclave))
+    if (!host_plain(options) && !softsgx_accelerate(enclave))
         host_fast_eenter = softsgx_fast_eenter;
     softsgx_set_tick_hz(options->tick_hz);
     if (options->loaded)

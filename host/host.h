@@ -26,7 +26,7 @@ struct host_options {
      * RANDOM without the first thread. */
     enum { HOST_AEX_NONE, HOST_AEX_AFTER, HOST_AEX_EVERY, HOST_AEX_RANDOM, HOST_AEX_THREADS } aex;
     uint64_t aex_n, aex_seed;
-    bool trap_enclu;            /* software SGX: every ENCLU traps (slow); otherwise where nothing speaks against it, none */
+    bool plain;                 /* every ENCLU (software SGX) and every system call of the program traps: slow */
 };
 
 /* Which SGX there is. name is "software" or "hardware"; reason says why it is (not) usable, in one line. */

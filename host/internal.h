@@ -62,6 +62,8 @@ extern uint32_t host_thread_count;
 struct host_thread *host_thread_at(uint32_t slot);
 void host_thread_loop(struct host_thread *thread, uint64_t first_argument);
 int host_thread_start(uint32_t slot);
+/* Somebody looks at single instructions (a debugger, a schedule of interrupts, a test): nothing is done in their place. */
+bool host_plain(const struct host_options *options);
 
 /* ocall.c */
 uint64_t host_ocall(struct host_thread *thread, const struct host_exit *exit, int *thread_ends);

@@ -149,6 +149,20 @@ static int make_threads(const struct image *image, struct image_error *error)
     return 0;
 }
 
+bool host_plain(const struct host_options *options)
+{
+    char line[128];
+    int tracer = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+
+    while (status && fgets(line, sizeof(line), status))
+        if (sscanf(line, "TracerPid: %d", &tracer) == 1)
+            break;
+    if (status)
+        fclose(status);
+    return tracer || options->plain || options->loaded || options->aex != HOST_AEX_NONE;
+}
+
 static void make_boot(struct vigil_boot *boot, const struct host_options *options)
 {
     static char cwd[4096];
@@ -162,6 +176,7 @@ static void make_boot(struct vigil_boot *boot, const struct host_options *option
     boot->uid = getuid();
     boot->gid = getgid();
     boot->pid = (uint32_t)getpid();
+    boot->plain = host_plain(options);
     boot->log_level_override = options->log_level >= 0 ? (uint32_t)options->log_level + 1 : 0;
 }
 

@@ -35,7 +35,7 @@ extern const char sgx_fast_eexit_free[], sgx_fast_not_eexit[], sgx_fast_edeccssa
 extern const char sgx_fast_edeccssa_committed[], sgx_fast_edeccssa_counted[];
 extern const char sgx_fast_slow_eexit[], sgx_fast_slow_edeccssa_rcx[], sgx_fast_slow_edeccssa[], sgx_fast_slow[];
 extern const char sgx_fast_slow_end[], sgx_fast_eenter_committed[], sgx_fast_eenter_counted[], sgx_fast_eenter_end[];
-#define AT(label) ((uint64_t)(sgx_fast_##label - sgx_fast_template))
+#define AT(label) ((uint64_t)sgx_fast_##label - (uint64_t)sgx_fast_template)
 
 struct region {
     const struct softsgx_enclave *enclave;  /* NULL: free. Written last, read without a lock */
@@ -318,14 +318,14 @@ static int map_region(struct region *r, const struct softsgx_enclave *e)
 
 static void put_word(uint64_t copy, const char *label, uint64_t value)
 {
-    memcpy((void *)(copy + (uint64_t)(label - sgx_fast_template)), &value, sizeof(value));
+    memcpy((void *)(copy + ((uint64_t)label - (uint64_t)sgx_fast_template)), &value, sizeof(value));
 }
 
 static void make_copy(const struct region *r, unsigned i, const struct softsgx_enclave *e)
 {
     uint64_t copy = r->start + i * COPY_SIZE;
 
-    memcpy((void *)copy, sgx_fast_template, (size_t)(sgx_fast_template_end - sgx_fast_template));
+    memcpy((void *)copy, sgx_fast_template, AT(template_end));
     put_word(copy, sgx_fast_base, e->base);
     put_word(copy, sgx_fast_size, e->size);
     put_word(copy, sgx_fast_table, (uint64_t)r->table);

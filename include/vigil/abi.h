@@ -58,6 +58,7 @@ struct vigil_boot {
     uint64_t envc, envp /* char *[] */;       /* used only with env_pass or VIGIL_FLAG_HOST_ENV */
     uint64_t cwd;                             /* char *, with VIGIL_FLAG_NO_MANIFEST, else relative host paths' base */
     uint32_t uid, gid, pid, log_level_override; /* log level + 1, 0 = the measured one. Debug enclaves only */
+    uint32_t plain, pad; /* 1: leave the program's code as it is, somebody looks at it instruction by instruction */
 };
 #endif
 #endif

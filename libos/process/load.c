@@ -173,10 +173,11 @@ static bool blank(char c)
 static int read_script_line(struct executable *e, const char *line, char *cause)
 {
     size_t size = strlen(line) + 1;
-    char *name = kmalloc(size), *end = name + size - 1;
+    char *name = kmalloc(size);
 
     if (!name)
         return -ENOMEM;
+    char *end = name + size - 1;
     memcpy(name, line, size);
     e->text[e->texts++] = name;
     while (end > name && blank(end[-1]))

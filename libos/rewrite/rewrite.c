@@ -186,6 +186,8 @@ static struct module *make_module(uint64_t start, uint64_t end)
 
 void rewrite_code_loaded(uint64_t start, uint64_t end)
 {
+    if (start_info()->plain)
+        return;
     if (edmm_on())
         end = pages_find(start, end, false); /* what is not there has no code */
     struct module *m = start < end ? make_module(start, end) : NULL;
