@@ -33,6 +33,17 @@ static void blind_fault(struct tcb *t)
     libos_exception(&t->ckpt, &exception);
 }
 
+static void system_call(struct tcb *t, struct checkpoint *regs)
+{
+    uint64_t exits = t->stats.eexit;
+
+    notify_policy_syscall(t, regs->rax);
+    t->system_calls++;
+    libos_syscall(regs);
+    t->inside_calls += t->stats.eexit == exits;
+    libos_return(regs, true);
+}
+
 void runtime_stage2(void)
 {
     struct tcb *t = tcb_current();
@@ -57,9 +68,7 @@ void runtime_stage2(void)
         regs->rip += 2;
         regs->rcx = regs->rip;
         regs->r11 = regs->rflags;
-        notify_policy_syscall(t, regs->rax);
-        libos_syscall(regs);
-        libos_return(regs, true);
+        system_call(t, regs);
         return;
     }
     if (exinfo_on() && (exception.vector == SGX_VEC_PF || exception.vector == SGX_VEC_GP)) {
@@ -84,10 +93,7 @@ uint64_t syscall_gate_address(void)
 
 void runtime_gate_syscall(void)
 {
-    struct checkpoint *regs = &tcb_current()->ckpt;
-    notify_policy_syscall(tcb_current(), regs->rax);
-    libos_syscall(regs);
-    libos_return(regs, true);
+    system_call(tcb_current(), &tcb_current()->ckpt);
 }
 
 _Noreturn void runtime_fault(void)

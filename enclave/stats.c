@@ -27,15 +27,21 @@ static void print_thread(const struct tcb *t)
 
 void enclave_print_exit_lines(void)
 {
-    uint64_t notifications = 0;
+    uint64_t notifications = 0, calls = 0, inside = 0, exits = 0;
 
     for (uint32_t i = 0; i < thread_slots(); i++) {
         struct tcb *t = tcb_of_slot(i);
         stacks_check_canaries(t);
         notifications += t->notifications;
+        calls += t->system_calls;
+        inside += t->inside_calls;
+        exits += t->stats.eexit;
         if ((config()->flags & VIGIL_FLAG_STATS) && t->stats.eenter)
             print_thread(t);
     }
+    if (config()->flags & VIGIL_FLAG_STATS)
+        log_line(VIGIL_LOG_ERROR, "stats: system calls %lu, of them %lu without leaving the enclave, OCALLs %lu", calls, inside,
+                 exits);
     if (edmm_on() && (config()->flags & VIGIL_FLAG_STATS))
         edmm_print_stats();
     if (aex_notify_on())
