@@ -3,6 +3,7 @@
  * Inside the library OS: what its parts offer each other. Each part owns its state; nobody reaches around these calls.
  *   process/  start, ELF loading, exit, identity, limits, uname     mm/      address space
  *   fs/       descriptors, files, paths, policy, pipes              signal/  dispositions, delivery, sigreturn
+ *   net/      sockets
  *   thread/   clone, futex, thread list                             time/    clocks, sleeping, timers
  *   syscall.c the dispatcher; syscall_table.h the table (one line for each implemented call, grouped by part) */
 #ifndef VIGIL_LIBOS_H

@@ -35,7 +35,7 @@ def test_some(vigil, name, hz):
 @pytest.mark.parametrize("section", [
     "event counters",
     "epoll",
-    pytest.param("socket pairs", marks=pytest.mark.xfail(strict=True, reason="sockets are not there yet")),
+    "socket pairs",
 ])
 def test_events(vigil, section, hz):
     check(vigil, "events", hz, "--only", section)

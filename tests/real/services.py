@@ -99,6 +99,15 @@ def redis_cli(port, *words, stdin=None, timeout=60):
     return done.stdout
 
 
+def redis_loaded(port, timeout=30):
+    """It listens before it has read its files."""
+    deadline = time.monotonic() + timeout
+    while "loading:0" not in redis_cli(port, "info", "persistence"):
+        if time.monotonic() > deadline:
+            raise ServiceError("redis on port %d is still loading after %d s" % (port, timeout))
+        time.sleep(0.02)
+
+
 NGINX_CONFIGURATION = """
 daemon off;
 master_process off;

@@ -82,7 +82,6 @@ def listening_elsewhere(copy, name, file, port):
     return changed
 
 
-@pytest.mark.xfail(reason="sockets are not there yet")
 def test_redis(vigil, copy):
     port = listening_elsewhere(copy, "redis", "redis.conf", 6379)
     with services.Service(command(vigil, "redis")[0], port, copy, vigil.env) as server:
@@ -92,7 +91,6 @@ def test_redis(vigil, copy):
     assert server.process.returncode == 0 and (copy / "vigil-redis.rdb").exists(), server.output()
 
 
-@pytest.mark.xfail(reason="sockets are not there yet")
 def test_nginx(vigil, copy):
     port = listening_elsewhere(copy, "nginx", "nginx.conf", 8080)
     with services.Service(command(vigil, "nginx")[0], port, copy, vigil.env) as server:

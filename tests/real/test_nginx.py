@@ -12,7 +12,6 @@ import services
 from conftest import FULL, once
 from services import nginx
 
-pytestmark = pytest.mark.xfail(reason="sockets are not there yet")
 
 SECONDS = 10 if FULL else 1
 

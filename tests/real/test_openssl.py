@@ -71,7 +71,6 @@ def handshake(prefix_server, prefix_client, files, version, env):
     return re.search(r"Cipher is (\S+)", text).group(1)
 
 
-@pytest.mark.xfail(reason="sockets are not there yet")
 @pytest.mark.parametrize("ends", ["server", "client", "both"])
 def test_handshake(vigil, inside, files, ends):
     for version in ("-tls1_3", "-tls1_2"):
