@@ -32,7 +32,7 @@ static bool mounts_ok(const struct vigil_config *c)
         return false;
     const struct vigil_mount *mounts = (const void *)((const char *)c + c->mounts);
     for (uint32_t i = 0; i < c->mount_count; i++)
-        if (!string_ok(c, mounts[i].path, false) || !string_ok(c, mounts[i].host, false))
+        if (!string_ok(c, mounts[i].path, false) || !string_ok(c, mounts[i].host, true))
             return false;
     return true;
 }

@@ -45,7 +45,7 @@ struct config_builder {
         c.allowed = list(allowed);
         std::vector<vigil_mount> flat;
         for (const auto &m : mounts)
-            flat.push_back({string(m.first), string(m.second)});
+            flat.push_back({string(m.first), m.second.empty() ? 0 : string(m.second)});
         c.mounts = bytes(flat.data(), flat.size() * sizeof(vigil_mount));
         c.mount_count = static_cast<uint32_t>(flat.size());
         c.size = static_cast<uint32_t>(blob.size());

@@ -239,12 +239,14 @@ void read_mount(context &c, const std::string &key, const toml::node &node, bool
     if (!t)
         wrong_type(c, key, node, "a table");
     std::string path = is_root ? "/" : "", host;
+    bool in_memory = false;
     for (auto &&[k, value] : *t) {
         std::string name(k.str()), full = key + "." + name;
         if (name == "type") {
             std::string type = get_string(c, full, value);
-            if (type != "chroot")
-                fail_at(c.file, value.source(), full + " is \"" + type + "\": only \"chroot\" is there yet");
+            if (type != "chroot" && type != "tmpfs")
+                fail_at(c.file, value.source(), full + " is \"" + type + "\": it must be \"chroot\" or \"tmpfs\"");
+            in_memory = type == "tmpfs";
         } else if (name == "uri") {
             host = uri_path(c, full, value);
         } else if (name == "path" && !is_root) {
@@ -253,7 +255,9 @@ void read_mount(context &c, const std::string &key, const toml::node &node, bool
             fail_at(c.file, value.source(), full + " is not known; a mount has type, path and uri");
         }
     }
-    if (host.empty() || path.empty() || path[0] != '/')
+    if (in_memory)
+        host.clear(); // of tmpfs a uri says nothing
+    if ((host.empty() && !in_memory) || path.empty() || path[0] != '/')
         fail_at(c.file, node.source(), key + " needs an absolute path and a uri");
     if (is_root)
         c.config.mounts[0].second = host;

@@ -42,7 +42,7 @@ struct vigil_aex_policy {
 };
 
 struct vigil_list { uint32_t offset /* of uint32_t string offsets */, count; };
-struct vigil_mount { uint32_t path /* inside */, host /* outside, no "file:" */; };
+struct vigil_mount { uint32_t path /* inside */, host /* outside, no "file:"; 0: tmpfs */; };
 
 struct vigil_config {
     uint64_t magic;

@@ -147,8 +147,10 @@ long sys_copy_file_range(SYSCALL_ARGS)
 
     if (!can_copy(out, in))
         result = -EBADF;
-    else if (a5 || in->host_fd < 0 || out->host_fd < 0)
+    else if (a5)
         result = -EINVAL;
+    else if (in->host_fd < 0 || out->host_fd < 0)
+        result = file_type(in) == S_IFREG && file_type(out) == S_IFREG ? -EXDEV : -EINVAL; /* the caller copies */
     else
         result = copy_range(in, a1, out, a3, count);
     if (out)

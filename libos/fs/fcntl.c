@@ -39,6 +39,24 @@ static bool lock_ok(const struct flock *l, bool answer)
     return !answer || (l->l_whence == SEEK_SET && l->l_start >= 0 && l->l_len >= 0 && l->l_pid >= -1);
 }
 
+/* A process is never in its own way, and this one is alone. Locks that belong to open files (OFD) are not known here. */
+static long lock_inside(struct file *file, int command, long user_lock)
+{
+    struct flock l;
+
+    if (!file->ops->flock || (command != F_GETLK && command != F_SETLK && command != F_SETLKW))
+        return -EINVAL;
+    if (copy_from_user(&l, (void *)user_lock, sizeof(l)))
+        return -EFAULT;
+    if (!lock_ok(&l, false) || (command == F_GETLK && l.l_type == F_UNLCK) || l.l_whence < SEEK_SET || l.l_whence > SEEK_END)
+        return -EINVAL;
+    if (command == F_GETLK) {
+        l.l_type = F_UNLCK;
+        return copy_to_user((void *)user_lock, &l, sizeof(l));
+    }
+    return (l.l_type == F_RDLCK && !file_can_read(file)) || (l.l_type == F_WRLCK && !file_can_write(file)) ? -EBADF : 0;
+}
+
 static long record_lock(struct file *file, int command, long user_lock)
 {
     bool asks = command == F_GETLK || command == F_OFD_GETLK, waits = command == F_SETLKW || command == F_OFD_SETLKW;
@@ -46,7 +64,7 @@ static long record_lock(struct file *file, int command, long user_lock)
     long status;
 
     if (file->host_fd < 0)
-        return -EINVAL;
+        return lock_inside(file, command, user_lock);
     if (copy_from_user(&l, (void *)user_lock, sizeof(l)))
         return -EFAULT;
     if (!lock_ok(&l, false))
@@ -130,8 +148,13 @@ long sys_flock(SYSCALL_ARGS)
 
     if (!file)
         return -EBADF;
-    long result = file->host_fd < 0 ? -EINVAL
-                                    : host_call_blocking(__NR_flock, 0, file->host_fd, (int)a1, 0, 0, 0);
+    long result;
+    if (file->flags & O_PATH)
+        result = -EBADF;
+    else if (file->host_fd >= 0)
+        result = host_call_blocking(__NR_flock, 0, file->host_fd, (int)a1, 0, 0, 0);
+    else
+        result = file->ops->flock ? file->ops->flock(file, (int)a1) : -EINVAL;
     file_put(file);
     return result;
 }

@@ -55,6 +55,11 @@ long fd_readlink(int fd, char target[PATH_SIZE]);
 /* 0: path is now the descriptor's object; else where its link leads (length or -errno). */
 long fd_follow(struct path *path, int fd, char target[PATH_SIZE]);
 
+/* ---- tmpfs/ ------------------------------------------------------------------------------------------------------ */
+extern const struct inside_fs tmpfs;
+void *tmpfs_new(uint32_t device);                        /* NULL: no memory */
+int tmpfs_make_directories(void *mount, const char *rest);
+
 /* ---- pseudo/ ----------------------------------------------------------------------------------------------------- */
 extern const struct inside_fs proc_fs, sys_fs, dev_fs;
 extern const struct pseudo_entry proc_root, sys_root, dev_root;

@@ -5,6 +5,7 @@
 #include "libos/fs/inside.h"
 
 #define IMPLICIT_MAX 16
+#define FIRST_DEVICE 0x80 /* device numbers of tmpfs mounts */
 
 static struct mount *mounts;   /* written once at the start */
 static uint32_t mount_count;
@@ -32,16 +33,23 @@ static int add(const char *inside, const char *host, const struct inside_fs *fs,
     return 0;
 }
 
+static int add_tmpfs(const char *inside, bool implicit)
+{
+    void *mount = tmpfs_new(FIRST_DEVICE + mount_count);
+
+    return mount ? add(inside, "", &tmpfs, mount, implicit) : -ENOMEM;
+}
+
 /* A mount of the manifest's. No host directory: tmpfs. */
 static int add_configured(const struct vigil_mount *from, char *scratch)
 {
     const char *inside = config_string(from->path), *host = config_string(from->host);
 
-    if (!inside || !host || !path_normalise(scratch, PATH_SIZE, "/", inside)) {
-        log_line(VIGIL_LOG_ERROR, "fs.mounts: a mount's path or uri is missing or too long");
+    if (!inside || !path_normalise(scratch, PATH_SIZE, "/", inside)) {
+        log_line(VIGIL_LOG_ERROR, "fs.mounts: a mount's path is missing or too long");
         return -EINVAL;
     }
-    return add(scratch, host, NULL, NULL, false);
+    return host ? add(scratch, host, NULL, NULL, false) : add_tmpfs(scratch, false);
 }
 
 /* path == mount point or below it? The root's inside is "/". */
@@ -153,10 +161,32 @@ static int add_implicit(void)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && !error; i++)
         if (!taken(all[i].inside, configured))
             error = add(all[i].inside, "", all[i].fs, all[i].data, true);
+    if (!error && !taken("/dev/shm", configured))
+        error = add_tmpfs("/dev/shm", true);
     const char *path;
     const struct pseudo_entry *entry;
     for (uint32_t i = 0; !error && taken("/dev", configured) && (entry = dev_essential(i, &path)); i++)
         error = add(path, "", &dev_fs, entry, true);
+    return error;
+}
+
+/* Mount points inside a tmpfs are directories of it. */
+static int make_mount_points(void)
+{
+    char *parent = kmalloc(PATH_SIZE);
+    int error = parent ? 0 : -ENOMEM;
+
+    for (uint32_t i = 0; i < mount_count && !error; i++) {
+        size_t n = mounts[i].inside_length;
+        memcpy(parent, mounts[i].inside, n + 1);
+        while (n > 1 && parent[n - 1] != '/')
+            n--;
+        parent[n > 1 ? n - 1 : n] = 0;
+        const struct mount *m = mount_of(parent);
+        if (mounts[i].inside_length > 1 && m->fs == &tmpfs)
+            error = tmpfs_make_directories(m->data, mount_rest(m, mounts[i].inside));
+    }
+    kfree(parent);
     return error;
 }
 
@@ -175,6 +205,8 @@ int mounts_init(void)
         error = add_configured(&from[i], scratch);
     if (!error)
         error = add_implicit();
+    if (!error)
+        error = make_mount_points();
     kfree(scratch);
     return error;
 }

@@ -157,6 +157,7 @@ static const struct pseudo_entry devices[] = {
     DEVICE("urandom", 0666, DEVICE_URANDOM, device_open),
     DEVICE("tty", 0666, DEVICE_TTY, tty_open),
     DEVICE("ptmx", 0666, DEVICE_PTMX, ptmx_open),
+    PSEUDO_DIR("shm", NULL), /* where its mount lies */
     PSEUDO_LINK("fd", link_fd),
     PSEUDO_LINK("stdin", link_stdin),
     PSEUDO_LINK("stdout", link_stdout),
