@@ -39,7 +39,7 @@ struct mount {
 
 /* ---- mount.c ----------------------------------------------------------------------------------------------------- */
 int mounts_init(void);
-const struct mount *mount_of(const char *inside);
+const struct mount *mount_of(const char *inside);         /* NULL: there is no root */
 const struct mount *mount_number(uint32_t i);            /* NULL: no more */
 /* What of the name lies in the mount: "" or "a/b". */
 const char *mount_rest(const struct mount *m, const char *inside);

@@ -136,7 +136,7 @@ bool path_whole_host(void)
     for (uint32_t i = 1; i < mount_count; i++)
         if (!mounts[i].fs)
             return false;
-    return !mounts[0].fs && !strcmp(mounts[0].host, "/") && !policy_strict();
+    return mount_count && !mounts[0].fs && !strcmp(mounts[0].host, "/") && !policy_strict();
 }
 
 /* Has the manifest put something there? The root mount does not count. */
@@ -183,7 +183,7 @@ static int make_mount_points(void)
             n--;
         parent[n > 1 ? n - 1 : n] = 0;
         const struct mount *m = mount_of(parent);
-        if (mounts[i].inside_length > 1 && m->fs == &tmpfs)
+        if (mounts[i].inside_length > 1 && m && m->fs == &tmpfs)
             error = tmpfs_make_directories(m->data, mount_rest(m, mounts[i].inside));
     }
     kfree(parent);

@@ -165,6 +165,8 @@ static long find_here(struct path *path)
     const struct mount *m = mount_of(path->inside);
 
     drop(path);
+    if (!m)
+        return -ENOENT;
     if (!m->fs)
         return 0;
     path->fs = m->fs;

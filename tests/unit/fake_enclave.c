@@ -82,7 +82,7 @@ void fake_config_mount(const char *inside, const char *host)
         die("too many mounts");
     if (n)
         memcpy(mounts, blob.bytes + blob.config.mounts, n * sizeof(mounts[0]));
-    mounts[n] = (struct vigil_mount){fake_config_string(inside), fake_config_string(host)};
+    mounts[n] = (struct vigil_mount){fake_config_string(inside), host ? fake_config_string(host) : 0};
     blob.config.mounts = blob_take(mounts, (n + 1) * sizeof(mounts[0]));
     blob.config.mount_count = n + 1;
 }

@@ -19,7 +19,7 @@ void fake_enclave_init(size_t app_size);
 struct vigil_config *fake_config(void);
 uint32_t fake_config_string(const char *string);
 void fake_config_list(struct vigil_list *list, const char *const *strings /* NULL-terminated */);
-void fake_config_mount(const char *inside, const char *host);
+void fake_config_mount(const char *inside, const char *host /* NULL: tmpfs */);
 struct start_info *fake_start_info(void);
 void fake_set_aex_notify(bool on);
 

@@ -314,7 +314,7 @@ static void malformed_configurations_are_refused(void **state)
     BREAK(c->mounts += 2);
     BREAK(c->mounts = 0);
     BREAK(((struct vigil_mount *)((char *)c + c->mounts))->path = ~0u);
-    BREAK(((struct vigil_mount *)((char *)c + c->mounts))->host = 0);
+    BREAK(((struct vigil_mount *)((char *)c + c->mounts))->host = 8);
     BREAK(c->enclave_size = 0);
     BREAK(c->enclave_size = 24u << 20);
     BREAK(c->enclave_size = 1u << 20);

@@ -166,11 +166,14 @@ static void file_systems_and_files(void **state)
     struct vigil_config *c = load(ENTRY "fs.root = { type = \"chroot\", uri = \"file:/srv/root\" }\n"
                                         "fs.start_dir = \"/data\"\n"
                                         "fs.mounts = [ { path = \"/data\", uri = \"file:data\" },\n"
-                                        "  { type = \"chroot\", path = \"/lib\", uri = \"file:/usr/lib\" } ]\n"
+                                        "  { type = \"chroot\", path = \"/lib\", uri = \"file:/usr/lib\" },\n"
+                                        "  { type = \"tmpfs\", path = \"/tmp\" } ]\n"
                                         "sgx.allowed_files = [ \"file:data/\", \"file:/etc/hosts\" ]\n");
 
     (void)state;
-    assert_int_equal(c->mount_count, 3);
+    assert_int_equal(c->mount_count, 4);
+    assert_string_equal(string(c, mount(c, 3)->path), "/tmp");
+    assert_int_equal(mount(c, 3)->host, 0);
     assert_string_equal(string(c, mount(c, 0)->path), "/");
     assert_string_equal(string(c, mount(c, 0)->host), "/srv/root");
     assert_string_equal(string(c, mount(c, 1)->path), "/data");
