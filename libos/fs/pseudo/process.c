@@ -167,8 +167,6 @@ static long store_comm(const struct pseudo_at *at, char *data, size_t n)
 {
     if (n > 15)
         n = 15;
-    if (n && data[n - 1] == '\n')
-        n--;
     lock(&threads_lock);
     struct thread *t = thread_with(at->tid);
     if (t) {
