@@ -2,6 +2,7 @@
  *
  * Rights, owners, sizes and times of files, by name and by descriptor; and what can be done to a file's contents without
  * reading or writing them. */
+#include "libos/mm/backing.h"
 #include "libos/fs/tree.h"
 
 #include <linux/time.h>
@@ -172,6 +173,8 @@ long sys_ftruncate(SYSCALL_ARGS)
     file_put(file);
     if (a1 < 0 || (!host && !writable))
         return -EINVAL;
+    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+        (void)backing_sync_file(NULL);
     return change_fd(a0, &change, __NR_ftruncate, a1, 0, 0, -EINVAL);
 }
 
@@ -205,6 +208,8 @@ static long synchronise(long nr, long fd)
 
     if (!file)
         return -EBADF;
+    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+        (void)backing_sync_file(file);
     if (file->host_fd >= 0)
         result = host_call(nr, 0, file->host_fd, 0, 0, 0, 0);
     else

@@ -43,6 +43,28 @@ void file_put(struct file *file)
     kfree(file);
 }
 
+/* The position moves there and back: a file that is read by its position meanwhile is not mapped by anybody sane. */
+uint64_t file_next_data(struct file *file, uint64_t from, uint64_t end)
+{
+    int64_t position = file->ops->seek ? file->ops->seek(file, 0, SEEK_CUR) : -1;
+
+    if (position < 0)
+        return from;
+    int64_t data = file->ops->seek(file, (int64_t)from, SEEK_DATA);
+    file->ops->seek(file, position, SEEK_SET);
+    if (data == -ENXIO)
+        return end;
+    return data < (int64_t)from ? from : (uint64_t)data < end ? (uint64_t)data : end;
+}
+
+char *file_name(const struct file *file)
+{
+    size_t n = file->path ? strlen(file->path) + 1 : 0;
+    char *name = n ? kmalloc(n) : NULL;
+
+    return name ? memcpy(name, file->path, n) : NULL;
+}
+
 static uint32_t flags_of(const struct file *file)
 {
     return __atomic_load_n(&file->flags, __ATOMIC_RELAXED);

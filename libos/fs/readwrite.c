@@ -2,6 +2,7 @@
  *
  * read, write and their variants, and the position. */
 #include "libos/fs/fs.h"
+#include "libos/mm/backing.h"
 
 
 enum direction { READ, WRITE };
@@ -25,6 +26,20 @@ struct io_counts io_counts(void)
     };
 }
 
+/* Of a file that may be mapped: the mappings' changes are in it before, and it is in the mappings afterwards. */
+static long transfer_shared(struct file *file, struct io *io, enum direction direction, int64_t offset)
+{
+    (void)backing_sync_file(file);
+    if (direction == READ)
+        return file->ops->read(file, io, offset);
+    long result = file->ops->write(file, io, offset);
+    if (result > 0) {
+        int64_t end = offset >= 0 ? offset + result : file->ops->seek ? file->ops->seek(file, 0, SEEK_CUR) : 0;
+        backing_refresh(file, end > result ? (uint64_t)(end - result) : 0, (uint64_t)result);
+    }
+    return result;
+}
+
 /* Runs one transfer on a descriptor. positioned: offset counts, and must not be negative. */
 static long transfer(int fd, struct io *io, enum direction direction, bool positioned, int64_t offset)
 {
@@ -39,6 +54,8 @@ static long transfer(int fd, struct io *io, enum direction direction, bool posit
         result = -ESPIPE;
     else if (!(direction == READ ? file->ops->read : file->ops->write))
         result = file->ops->list ? -EISDIR : -EINVAL;
+    else if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED) && file_type(file) == S_IFREG)
+        result = transfer_shared(file, io, direction, positioned ? offset : -1);
     else
         result = (direction == READ ? file->ops->read : file->ops->write)(file, io, positioned ? offset : -1);
     file_put(file);

@@ -1,31 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The memory system calls: arguments as Linux checks them, then mm.c. */
-#include "libos/mm/mm.h"
+#include "libos/mm/backing.h"
 #include "libos/mm/vma.h"
 #include "libos/rewrite/rewrite.h"
 
 #define FILL_CHUNK (256u << 10)
+#define SPARSE (64u << 20)       /* from this length on it is worth to ask where a file's holes are */
 
-/* Reads a file's content into a private mapping that is still read-write. What lies behind the end of the file stays
- * zero (Linux would raise SIGBUS beyond its last page). */
+/* Reads a file's content into a mapping that is still read-write, and whose pages hold anything. Zeroes what lies behind
+ * the end of the file (Linux would raise SIGBUS beyond its last page). */
 static int fill(struct file *file, uint64_t addr, uint64_t length, uint64_t offset)
 {
     uint64_t done = 0;
 
     while (done < length) {
+        if (edmm_on() && length >= SPARSE) /* holes stay pages that are not there */
+            done = file_next_data(file, offset + done, offset + length) - offset;
         uint64_t n = length - done < FILL_CHUNK ? length - done : FILL_CHUNK;
         bounce_reset(); /* nothing of this call is there between two reads */
         long got = file_pread(file, (void *)(addr + done), n, offset + done);
         if (got < 0)
             return (int)got;
-        if (!got)
+        if (!got || !n)
             break;
         if ((uint64_t)got > n)
             return -EIO;
         done += (uint64_t)got;
     }
-    return 0;
+    /* With dynamic memory pages that nobody has touched come as zeroes. */
+    uint64_t end = edmm_on() && page_up(done) < length ? page_up(done) : length;
+    return clear_user((void *)(addr + done), end - done);
 }
 
 /* Nobody runs it yet, and it is still writable. */
@@ -37,6 +42,7 @@ static void code_loaded(uint64_t start, uint64_t end)
 
 static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct file *file, uint64_t offset)
 {
+    bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
     char probe;
     long got;
 
@@ -46,15 +52,22 @@ static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct
     got = file_pread(file, &probe, 1, offset);
     if (got < 0)
         return got == -EBADF ? -EACCES : got == -EISDIR || got == -ESPIPE ? -ENODEV : got;
-    long start = mm_map_flags(addr, length, PROT_RW, flags, VMA_FILE);
+    if (shared)
+        (void)backing_sync_file(file); /* what other mappings of it have changed */
+    if (flags & MAP_FIXED)
+        backing_drop(addr, addr + page_up(length));
+    long start = mm_map_flags(addr, length, PROT_RW, flags, VMA_FILE | (shared ? VMA_SHARED : 0));
     if (start < 0)
         return start;
-    int error = fill(file, (uint64_t)start, length, offset);
+    int error = fill(file, (uint64_t)start, page_up(length), offset);
+    if (!error)
+        error = backing_add((uint64_t)start, (uint64_t)start + page_up(length), file, offset, shared);
     if (!error && (prot & PROT_EXEC) && !(prot & PROT_WRITE))
         code_loaded((uint64_t)start, (uint64_t)start + page_up(length));
     if (!error && (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != PROT_RW)
         error = mm_protect((uint64_t)start, page_up(length), prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
     if (error) {
+        backing_drop((uint64_t)start, (uint64_t)start + page_up(length));
         mm_unmap((uint64_t)start, page_up(length));
         return error;
     }
@@ -82,6 +95,8 @@ long sys_mmap(SYSCALL_ARGS)
     if (!page_up(length))
         return -ENOMEM;
     if (flags & MAP_ANONYMOUS) {
+        if (flags & MAP_FIXED)
+            backing_drop(addr, addr + page_up(length));
         if (flags & MAP_HUGETLB)
             return -ENOMEM; /* as on a system without reserved huge pages */
         return populated(mm_map(addr, length, prot, flags), length, flags);
@@ -89,14 +104,10 @@ long sys_mmap(SYSCALL_ARGS)
     struct file *file = file_from_fd((int)a4);
     if (!file)
         return -EBADF;
-    if (type == MAP_PRIVATE) {
-        result = map_file(addr, length, prot, flags, file, offset);
-    } else if ((prot & PROT_WRITE) && !file_can_write(file)) {
+    if (type != MAP_PRIVATE && (prot & PROT_WRITE) && !file_can_write(file))
         result = -EACCES;
-    } else {
-        log_line(VIGIL_LOG_DEBUG, "mmap: shared file mappings are not supported: ENODEV");
-        result = -ENODEV;
-    }
+    else
+        result = map_file(addr, length, prot, flags, file, offset);
     file_put(file);
     return result;
 }
@@ -104,6 +115,7 @@ long sys_mmap(SYSCALL_ARGS)
 long sys_munmap(SYSCALL_ARGS)
 {
     rewrite_code_gone((uint64_t)a0, (uint64_t)a0 + page_up((uint64_t)a1));
+    backing_drop((uint64_t)a0, (uint64_t)a0 + page_up((uint64_t)a1));
     return mm_unmap((uint64_t)a0, (uint64_t)a1);
 }
 
@@ -116,8 +128,56 @@ long sys_mprotect(SYSCALL_ARGS)
     return mm_protect((uint64_t)a0, (uint64_t)a1, prot & ~PROT_SEM);
 }
 
+/* A mapping of a file that is to be larger, or elsewhere: mapped anew; a private one takes what it holds along. */
+static long remap_file(struct file *file, uint64_t offset, bool shared, uint64_t addr, uint64_t old_length, uint64_t new_length,
+                       int flags, uint64_t new_addr)
+{
+    int prot = libos_page_access(addr), fixed = flags & MREMAP_FIXED ? MAP_FIXED : 0;
+    uint64_t keep = old_length < new_length ? old_length : new_length;
+    unsigned char chunk[1024];
+
+    if (flags & MREMAP_DONTUNMAP)
+        return -EINVAL;
+    if (!fixed && new_length <= old_length) {
+        if (new_length < old_length) {
+            backing_drop(addr + new_length, addr + old_length);
+            mm_unmap(addr + new_length, old_length - new_length);
+        }
+        return (long)addr;
+    }
+    if (!(flags & MREMAP_MAYMOVE))
+        return -ENOMEM;
+    if (shared)
+        (void)backing_sync(addr, addr + old_length);
+    long to = map_file(fixed ? new_addr : 0, new_length, shared ? prot : PROT_RW, fixed | (shared ? MAP_SHARED : MAP_PRIVATE), file,
+                       offset);
+    if (to < 0)
+        return to;
+    if (!shared) {
+        for (uint64_t at = 0; at < keep; at += sizeof(chunk))
+            if (!copy_from_user(chunk, (void *)(addr + at), sizeof(chunk)))
+                (void)copy_to_user((void *)(to + (long)at), chunk, sizeof(chunk));
+        (void)mm_protect((uint64_t)to, new_length, prot);
+    }
+    backing_drop(addr, addr + old_length);
+    mm_unmap(addr, old_length);
+    return to;
+}
+
 long sys_mremap(SYSCALL_ARGS)
 {
+    uint64_t addr = (uint64_t)a0, old_length = page_up((uint64_t)a1), new_length = page_up((uint64_t)a2), offset, end;
+    bool shared;
+
+    if (page_aligned(addr) && old_length && new_length) {
+        struct file *file = backing_at(addr, &offset, &end, &shared);
+        if (file) {
+            long result = addr + old_length > end ? -EFAULT
+                        : remap_file(file, offset, shared, addr, old_length, new_length, (int)a3, (uint64_t)a4);
+            file_put(file);
+            return result;
+        }
+    }
     return mm_remap((uint64_t)a0, (uint64_t)a1, (uint64_t)a2, (int)a3, (uint64_t)a4);
 }
 
@@ -144,6 +204,28 @@ static int present(uint64_t addr, uint64_t length)
     return error ? error : mm_populate(addr, length);
 }
 
+/* Private mappings of files are read again, shared ones are what the file is (once it knows). */
+static long discard(uint64_t addr, uint64_t length)
+{
+    long result = mm_discard(addr, length);
+    uint64_t offset, next, end = addr + length;
+    bool shared;
+
+    for (uint64_t at = addr; at < end; at = next) {
+        struct file *file = backing_at(at, &offset, &next, &shared);
+        if (next > end)
+            next = end;
+        if (!file)
+            continue;
+        if (!shared && libos_page_access(at) & PROT_WRITE) {
+            int error = fill(file, at, next - at, offset);
+            result = result ? result : error;
+        }
+        file_put(file);
+    }
+    return result;
+}
+
 long sys_madvise(SYSCALL_ARGS)
 {
     uint64_t addr = (uint64_t)a0, length = (uint64_t)a1;
@@ -155,7 +237,7 @@ long sys_madvise(SYSCALL_ARGS)
         return error < 0 ? error : error > 0 ? 0 : present(addr, length);
     case MADV_DONTNEED:
     case MADV_DONTNEED_LOCKED:
-        return error < 0 ? error : error > 0 ? 0 : mm_discard(addr, length);
+        return error < 0 ? error : error > 0 ? 0 : discard(addr, length);
     case MADV_NORMAL:
     case MADV_RANDOM:
     case MADV_SEQUENTIAL:
@@ -189,7 +271,9 @@ long sys_msync(SYSCALL_ARGS)
     if (!page_aligned(addr))
         return -EINVAL;
     int error = check_range(addr, &length);
-    return error < 0 ? -ENOMEM : error > 0 ? 0 : mm_check_mapped(addr, length);
+    error = error < 0 ? -ENOMEM : error > 0 ? 0 : mm_check_mapped(addr, length);
+    int written = length ? backing_sync(addr, addr + length) : 0;
+    return error ? error : written;
 }
 
 /* Enclave pages are the host's to page out (encrypted), whatever the program asks for. What can be promised is that

@@ -7,6 +7,7 @@
  * first becoming accessible; areas that start as PROT_NONE are marked VMA_STALE and zeroed when that changes. The page
  * tables (ocall_protect) follow the program's protections so that stray accesses fault; they are the host's and advisory.
  * With dynamic memory pages are added, zeroed by the processor, when they are first touched. See pages.h. */
+#include "libos/mm/backing.h"
 #include "libos/mm/pages.h"
 #include "libos/mm/vma.h"
 
@@ -181,7 +182,7 @@ static long map_locked(uint64_t addr, uint64_t length, int prot, int flags, uint
     }
     if (prot == PROT_NONE && !edmm_on()) {
         vma_flags |= VMA_STALE;
-    } else if (pages_open(addr, addr + length, prot)) {
+    } else if (vma_flags & VMA_FILE ? pages_take(addr, addr + length, prot) : pages_open(addr, addr + length, prot)) {
         pages_close(addr, addr + length);
         return -ENOMEM;
     }
@@ -592,6 +593,23 @@ static uint64_t present_bytes(const struct vma *v)
     return bytes;
 }
 
+/* The file behind it, and only the part of it that has this file. */
+static void add_file(struct mm_area *area)
+{
+    uint64_t end, present = area->end - area->start == area->present ? ~0ull : area->present;
+    bool shared;
+    struct file *file = backing_at(area->start, &area->offset, &end, &shared);
+
+    if (end < area->end)
+        area->end = end;
+    if (area->present > area->end - area->start || present == ~0ull)
+        area->present = area->end - area->start;
+    if (!file)
+        return;
+    area->name = file_name(file);
+    file_put(file);
+}
+
 bool mm_next_area(uint64_t addr, struct mm_area *area)
 {
     lock(&mm.lock);
@@ -600,10 +618,15 @@ bool mm_next_area(uint64_t addr, struct mm_area *area)
         v = vma_find(&mm.set, v->end);
     if (v) {
         *area = (struct mm_area){.start = v->start, .end = v->end, .present = present_bytes(v), .prot = v->prot,
-                                 .flags = v->flags, .heap = v->start < page_up(mm.brk) && v->end > mm.brk_start};
+                                 .flags = v->flags, .name = NULL, .heap = v->start < page_up(mm.brk) && v->end > mm.brk_start};
     }
     unlock(&mm.lock);
-    return v != NULL;
+    if (!v)
+        return false;
+    if (area->start < addr) /* the rest of an area with several files */
+        area->start = addr;
+    add_file(area);
+    return true;
 }
 
 uint64_t mm_peak_bytes(void)

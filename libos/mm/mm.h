@@ -29,6 +29,9 @@ static inline bool page_aligned(uint64_t x)
 /* fs/: the open file behind a descriptor, with a reference (file_put), or NULL. */
 struct file *file_from_fd(int fd);
 bool file_can_write(const struct file *file);
+/* The first offset in [from, end] at which a file may hold anything but zeroes. */
+uint64_t file_next_data(struct file *file, uint64_t from, uint64_t end);
+char *file_name(const struct file *file);   /* its path inside, kmalloc'ed, or NULL */
 
 /* mm_map with vma_flags (mm/vma.h) for what fills the area itself afterwards. */
 long mm_map_flags(uint64_t addr, uint64_t length, int prot, int flags, uint32_t vma_flags);

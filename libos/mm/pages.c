@@ -112,6 +112,14 @@ int pages_open(uint64_t start, uint64_t end, int prot)
     return error;
 }
 
+int pages_take(uint64_t start, uint64_t end, int prot)
+{
+    int error = edmm_on() ? 0 : set_static(start, end, prot);
+
+    mitigation_memory_changed();
+    return error;
+}
+
 int pages_set(uint64_t start, uint64_t end, int from, int to)
 {
     int error = edmm_on() ? pages_protect(start, end, page_prot(from), page_prot(to)) : set_static(start, end, to);

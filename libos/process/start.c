@@ -3,7 +3,7 @@
  * From an empty enclave to the program's first instruction, and the process's end. */
 #include "libos/process/process.h"
 
-#include "libos/mm/mm.h"
+#include "libos/mm/backing.h"
 
 #define RFLAGS_START 0x202 /* interrupts on, as every program sees it */
 
@@ -16,11 +16,13 @@ const char *process_exe(void)
 
 _Noreturn void process_exit_code(int code)
 {
+    (void)backing_sync_file(NULL);
     ocall_exit((code & 0xff) << 8);
 }
 
 _Noreturn void process_exit_signal(int sig)
 {
+    (void)backing_sync_file(NULL);
     ocall_exit(sig & 0x7f);
 }
 

@@ -12,7 +12,7 @@ EVERYWHERE = [
 ]
 # Other builds and long ones.
 SOME = ["dirs_musl", "malloc_stress", "malloc_stress_musl", "pipes_musl", "signals_blocking_musl", "threads_many",
-        "faults_dyn", "files_dyn", "memory_dyn", "threads_dyn", "timers_dyn", "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
+        "faults_dyn", "files_dyn", "memory_dyn", "mmap_shared", "threads_dyn", "timers_dyn", "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
 
 
 def check(vigil, name, hz, *args, **more):
