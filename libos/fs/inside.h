@@ -35,6 +35,7 @@ struct mount {
     const struct inside_fs *fs; /* NULL: the host's directory */
     void *data;                 /* fs's own */
     bool implicit;              /* the manifest does not name it */
+    bool hidden;                /* in lists of mounts */
 };
 
 /* ---- mount.c ----------------------------------------------------------------------------------------------------- */
@@ -63,6 +64,7 @@ int tmpfs_make_directories(void *mount, const char *rest);
 /* ---- pseudo/ ----------------------------------------------------------------------------------------------------- */
 extern const struct inside_fs proc_fs, sys_fs, dev_fs;
 extern const struct pseudo_entry proc_root, sys_root, dev_root;
+extern const struct pseudo_entry mtab_link; /* the host's /etc/mtab is a link to the host's /proc */
 /* The devices that stay although a manifest mounts something over /dev. NULL: no more. */
 const struct pseudo_entry *dev_essential(uint32_t i, const char **path);
 int pseudo_init(void);

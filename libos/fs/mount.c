@@ -161,6 +161,10 @@ static int add_implicit(void)
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && !error; i++)
         if (!taken(all[i].inside, configured))
             error = add(all[i].inside, "", all[i].fs, all[i].data, true);
+    if (!error && !mounts[0].fs && !strcmp(mounts[0].host, "/") && !taken("/etc/mtab", configured)) {
+        error = add("/etc/mtab", "", &proc_fs, &mtab_link, true);
+        mounts[mount_count - 1].hidden = true;
+    }
     if (!error && !taken("/dev/shm", configured))
         error = add_tmpfs("/dev/shm", true);
     const char *path;

@@ -148,6 +148,42 @@ LINK_TO(link_stdin, "/proc/self/fd/0")
 LINK_TO(link_stdout, "/proc/self/fd/1")
 LINK_TO(link_stderr, "/proc/self/fd/2")
 
+/* ---- /dev/pts: only the terminals that the program was started with, under the names that the host has for them ------ */
+static bool find_terminal(struct pseudo_at *at, const char *name)
+{
+    char *target = kmalloc(PATH_SIZE), wanted[32];
+    uint32_t number;
+    bool found = false;
+
+    if (target && pseudo_number(name, &number)) {
+        format(wanted, sizeof(wanted), "/dev/pts/%u", number);
+        for (int fd = 0; fd < 3 && !found; fd++) {
+            struct file *file = file_from_fd(fd);
+            found = file && file->host_fd >= 0 && file_type(file) == S_IFCHR && host_fd_name(file->host_fd, target) > 0 &&
+                    !strcmp(target, wanted);
+            at->number = fd;
+            if (file)
+                file_put(file);
+        }
+    }
+    kfree(target);
+    return found;
+}
+
+static bool no_terminal(const struct pseudo_at *at, int64_t *position, char name[32])
+{
+    (void)at, (void)position, (void)name;
+    return false;
+}
+
+static void become_terminal(struct path *path)
+{
+    path_become_fd(path, path->at.pseudo.number);
+}
+
+static const struct pseudo_entry terminal = {.mode = S_IFCHR | 0620, .become = become_terminal};
+static const struct pseudo_each each_terminal = {&terminal, find_terminal, no_terminal};
+
 #define DEVICE(name_, mode_, device_, open_) {.name = name_, .mode = S_IFCHR | (mode_), .device = device_, .open = open_}
 static const struct pseudo_entry devices[] = {
     DEVICE("null", 0666, DEVICE_NULL, device_open),
@@ -157,6 +193,7 @@ static const struct pseudo_entry devices[] = {
     DEVICE("urandom", 0666, DEVICE_URANDOM, device_open),
     DEVICE("tty", 0666, DEVICE_TTY, tty_open),
     DEVICE("ptmx", 0666, DEVICE_PTMX, ptmx_open),
+    {.name = "pts", .mode = S_IFDIR | 0755, .each = &each_terminal},
     PSEUDO_DIR("shm", NULL), /* where its mount lies */
     PSEUDO_LINK("fd", link_fd),
     PSEUDO_LINK("stdin", link_stdin),

@@ -31,6 +31,8 @@ long show_mounts(const struct pseudo_at *at, struct text *text)
 
     (void)at;
     for (uint32_t i = 0; (m = mount_number(i)); i++) {
+        if (m->hidden)
+            continue;
         text_add(text, "%s ", source_of(m));
         text_escaped(text, m->inside);
         text_add(text, " %s rw,relatime 0 0\n", type_of(m));
@@ -61,6 +63,8 @@ long show_mountinfo(const struct pseudo_at *at, struct text *text)
 
     (void)at;
     for (uint32_t i = 0; (m = mount_number(i)); i++) {
+        if (m->hidden)
+            continue;
         text_add(text, "%u %u 0:%u / ", i + 1, i ? parent_of(m) + 1 : 0, i + 20);
         text_escaped(text, m->inside);
         text_add(text, " rw,relatime - %s %s rw\n", type_of(m), source_of(m));

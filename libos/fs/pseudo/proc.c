@@ -148,4 +148,11 @@ static const struct pseudo_entry proc[] = {
     {0},
 };
 
+static long link_mtab(const struct pseudo_at *at, char target[PATH_SIZE])
+{
+    (void)at;
+    return format(target, PATH_SIZE, "/proc/self/mounts");
+}
+
+const struct pseudo_entry mtab_link = PSEUDO_LINK("mtab", link_mtab);
 const struct pseudo_entry proc_root = {.name = "proc", .mode = S_IFDIR | 0555, .children = proc, .each = &each_process};

@@ -57,24 +57,13 @@ long link_process_thread_self(const struct pseudo_at *at, char target[PATH_SIZE]
     return format(target, PATH_SIZE, "%u/task/%u", process_pid(), current_thread()->tid);
 }
 
+/* A relative name, which a manifest may have, starts at the program's first directory. */
 static long link_exe(const struct pseudo_at *at, char target[PATH_SIZE])
 {
-    const char *exe = process_exe();
-    size_t n = strlen(exe);
+    const char *start = config()->flags & VIGIL_FLAG_NO_MANIFEST ? start_info()->cwd : config_string(config()->start_dir);
 
     (void)at;
-    if (exe[0] == '/' && n < PATH_SIZE) {
-        memcpy(target, exe, n + 1);
-        return (long)n;
-    }
-    /* Started by a relative name: that of the program's first directory. */
-    path_get_cwd(target);
-    size_t base = strlen(target);
-    if (base + n + 2 > PATH_SIZE)
-        return -ENAMETOOLONG;
-    target[base++] = '/';
-    memcpy(target + base, exe, n + 1);
-    return (long)(base + n);
+    return path_normalise(target, PATH_SIZE, start ? start : "/", process_exe()) ? (long)strlen(target) : -ENAMETOOLONG;
 }
 
 static long link_cwd(const struct pseudo_at *at, char target[PATH_SIZE])

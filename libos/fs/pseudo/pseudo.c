@@ -71,6 +71,8 @@ static long pseudo_find(struct path *path, void *mount, const char *rest)
     }
     path->at.pseudo = at;
     path->mode = at.entry->mode;
+    if (at.entry->become)
+        at.entry->become(path);
     return 0;
 }
 

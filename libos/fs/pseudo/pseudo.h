@@ -44,6 +44,7 @@ struct pseudo_entry {
     long (*store)(const struct pseudo_at *at, char *data, size_t n);   /* a write of n bytes (NUL behind): 0 or -errno */
     long (*link)(const struct pseudo_at *at, char target[PATH_SIZE]);  /* length or -errno */
     long (*follow)(struct path *path, char target[PATH_SIZE]);         /* as struct inside_fs's */
+    void (*become)(struct path *path);                                 /* what it is is something else */
     struct file *(*open)(const struct path *path, int flags, int *error);  /* devices */
     uint32_t device;                                           /* major << 8 | minor */
 };
