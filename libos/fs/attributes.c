@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Rights, owners, sizes and times of files, by name and by descriptor; and what can be done to a file's contents without
- * reading or writing them. */
+ * Rights, owners, sizes and times of files, by name and by descriptor; and what can be done to a file's contents
+ * without reading or writing them. */
 #include "libos/mm/backing.h"
 #include "libos/fs/tree.h"
 
@@ -120,7 +120,8 @@ uint32_t file_umask(void)
     return __atomic_load_n(&mask_now, __ATOMIC_RELAXED);
 }
 
-/* Who starts a program with a manifest decides nothing about the rights of its files; else the caller's umask counts. */
+/* Who starts a program with a manifest decides nothing about the rights of its files; else the caller's umask counts.
+ */
 void file_umask_init(void)
 {
     long old = host_call(__NR_umask, 0777, 022, 0, 0, 0, 0);
@@ -194,8 +195,9 @@ long sys_fallocate(SYSCALL_ARGS)
     else if (!file->ops->allocate)
         result = file_type(file) == S_IFREG || file_type(file) == S_IFDIR ? -EOPNOTSUPP : -ESPIPE;
     else
-        result = (uint64_t)a2 + (uint64_t)a3 > INT64_MAX ? -EFBIG
-                                                         : file->ops->allocate(file, (int)a1, (uint64_t)a2, (uint64_t)a3);
+        result = (uint64_t)a2 + (uint64_t)a3 > INT64_MAX
+                     ? -EFBIG
+                     : file->ops->allocate(file, (int)a1, (uint64_t)a2, (uint64_t)a3);
     file_put(file);
     return result;
 }

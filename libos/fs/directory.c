@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Listing directories: the host's, and those that are there only because a mount point lies below. The current directory. */
+ * Listing directories: the host's, and those that are there only because a mount point lies below. The current
+ * directory. */
 #include "libos/fs/inside.h"
 #include "libos/process/process.h"
 

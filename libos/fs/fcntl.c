@@ -39,7 +39,8 @@ static bool lock_ok(const struct flock *l, bool answer)
     return !answer || (l->l_whence == SEEK_SET && l->l_start >= 0 && l->l_len >= 0 && l->l_pid >= -1);
 }
 
-/* A process is never in its own way, and this one is alone. Locks that belong to open files (OFD) are not known here. */
+/* A process is never in its own way, and this one is alone. Locks that belong to open files (OFD) are not known here.
+ */
 static long lock_inside(struct file *file, int command, long user_lock)
 {
     struct flock l;
@@ -48,7 +49,8 @@ static long lock_inside(struct file *file, int command, long user_lock)
         return -EINVAL;
     if (copy_from_user(&l, (void *)user_lock, sizeof(l)))
         return -EFAULT;
-    if (!lock_ok(&l, false) || (command == F_GETLK && l.l_type == F_UNLCK) || l.l_whence < SEEK_SET || l.l_whence > SEEK_END)
+    if (!lock_ok(&l, false) || (command == F_GETLK && l.l_type == F_UNLCK) || l.l_whence < SEEK_SET ||
+        l.l_whence > SEEK_END)
         return -EINVAL;
     if (command == F_GETLK) {
         l.l_type = F_UNLCK;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * File systems that are inside: what the host has under their names does not count. path.c finds out which one a name lies
- * in and walks it component by component, so that their links lead where Linux has them lead. */
+ * File systems that are inside: what the host has under their names does not count. path.c finds out which one a name
+ * lies in and walks it component by component, so that their links lead where Linux has them lead. */
 #ifndef VIGIL_INSIDE_H
 #define VIGIL_INSIDE_H
 
@@ -10,13 +10,15 @@
 /* NULL: the operation is not permitted. */
 struct inside_fs {
     const char *type;           /* as in /proc/mounts */
-    /* Looks for `rest` of a mount ("": its root; else "a/b"), which is not the place of a link before its last component.
-     * 0: path->mode and path->at say what it is (mode 0: it is not there, its directory is). -ENOENT, -ENOTDIR */
+    /* Looks for `rest` of a mount ("": its root; else "a/b"), which is not the place of a link before its last
+     * component. 0: path->mode and path->at say what it is (mode 0: it is not there, its directory is). -ENOENT,
+     * -ENOTDIR */
     long (*find)(struct path *path, void *mount, const char *rest);
     void (*drop)(struct path *path);                 /* what find took */
     /* Of a link: where it leads; the length. */
     long (*readlink)(const struct path *path, char target[PATH_SIZE]);
-    /* Of a link that leads to something without a name: makes path that (0), or says where it leads. NULL: as readlink. */
+    /* Of a link that leads to something without a name: makes path that (0), or says where it leads. NULL: as readlink.
+     */
     long (*follow)(struct path *path, char target[PATH_SIZE]);
     long (*stat)(const struct path *path, struct stat *stat);
     struct file *(*open)(const struct path *path, int flags, int mode, int *error);
@@ -46,10 +48,10 @@ const struct mount *mount_number(uint32_t i);            /* NULL: no more */
 const char *mount_rest(const struct mount *m, const char *inside);
 bool mount_lies_below(const char *directory);
 
-/* ---- directory.c: a directory that is there only because a mount point lies below ----------------------------------- */
+/* ---- directory.c: a directory that is there only because a mount point lies below -------------------------------- */
 void path_become_above(struct path *path);
 
-/* ---- descriptor.c: /proc/self/fd/N of what has no name ------------------------------------------------------------ */
+/* ---- descriptor.c: /proc/self/fd/N of what has no name ----------------------------------------------------------- */
 void path_become_fd(struct path *path, int fd);
 bool path_is_fd(const struct path *path);
 long fd_readlink(int fd, char target[PATH_SIZE]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Locks on files that are inside: flock's, which belong to an open file. (Those of fcntl belong to the process, which is alone
- * and cannot be in its own way.) */
+ * Locks on files that are inside: flock's, which belong to an open file. (Those of fcntl belong to the process, which
+ * is alone and cannot be in its own way.) */
 #ifndef VIGIL_LOCKS_H
 #define VIGIL_LOCKS_H
 

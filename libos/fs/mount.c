@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What is mounted where: the manifest's directories of the host, and what is inside: /proc, /sys, /dev, /dev/shm and the
- * manifest's tmpfs. A mount of the manifest's hides those of ours below it, except for the devices of dev_essential(). */
+ * What is mounted where: the manifest's directories of the host, and what is inside: /proc, /sys, /dev, /dev/shm and
+ * the manifest's tmpfs. A mount of the manifest's hides those of ours below it, except for the devices of
+ * dev_essential(). */
 #include "libos/fs/inside.h"
 
 #define IMPLICIT_MAX 16
@@ -22,7 +23,8 @@ static int add(const char *inside, const char *host, const struct inside_fs *fs,
 {
     struct mount *m = &mounts[mount_count];
 
-    *m = (struct mount){.inside = keep(inside), .host = keep(host), .fs = fs, .data = (void *)data, .implicit = implicit};
+    *m = (struct mount){
+        .inside = keep(inside), .host = keep(host), .fs = fs, .data = (void *)data, .implicit = implicit};
     if (!m->inside || !m->host)
         return -ENOMEM;
     m->inside_length = strlen(m->inside);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * From names to places. A name is made absolute and walked, inside; the mount with the longest prefix says in which file
- * system a place lies. Those that are inside say what is there at each step, so that their links are followed; of the host
- * nothing is asked: there "a/.." is nothing even where a is a link. */
+ * From names to places. A name is made absolute and walked, inside; the mount with the longest prefix says in which
+ * file system a place lies. Those that are inside say what is there at each step, so that their links are followed; of
+ * the host nothing is asked: there "a/.." is nothing even where a is a link. */
 #include "libos/fs/inside.h"
 
 #define LINKS_MAX 40 /* as Linux */

@@ -13,7 +13,8 @@ static void count(enum direction direction, long result)
 {
     __atomic_add_fetch(direction == READ ? &counts.reads : &counts.writes, 1, __ATOMIC_RELAXED);
     if (result > 0)
-        __atomic_add_fetch(direction == READ ? &counts.read_bytes : &counts.written_bytes, (uint64_t)result, __ATOMIC_RELAXED);
+        __atomic_add_fetch(direction == READ ? &counts.read_bytes : &counts.written_bytes, (uint64_t)result,
+                           __ATOMIC_RELAXED);
 }
 
 struct io_counts io_counts(void)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The bytes of a file that is inside (tmpfs, memfd): pages by number, sparse, out of application memory that the program
- * does not see as its own (mm_runtime_map). All stores together get at most half of application memory; more is -ENOSPC.
- * Every function takes the store's lock itself, unless it says otherwise; store_size may be read without.
- * The last file_put of a file with a store gives memory back: not to be called with the address space's lock held. */
+ * The bytes of a file that is inside (tmpfs, memfd): pages by number, sparse, out of application memory that the
+ * program does not see as its own (mm_runtime_map). All stores together get at most half of application memory; more is
+ * -ENOSPC. Every function takes the store's lock itself, unless it says otherwise; store_size may be read without. The
+ * last file_put of a file with a store gives memory back: not to be called with the address space's lock held. */
 #ifndef VIGIL_STORE_H
 #define VIGIL_STORE_H
 
@@ -29,7 +29,8 @@ long store_read(struct store *store, struct io *io, uint64_t offset);
 long store_write(struct store *store, struct io *io, int64_t offset, uint64_t limit, uint64_t *end);
 /* Shorter: what is cut off is gone. Longer: zeroes. -EFBIG */
 int store_truncate(struct store *store, uint64_t size);
-/* Makes sure that [offset, offset + length) has pages; the file grows to its end unless keep_size. -ENOSPC: it is as it was. */
+/* Makes sure that [offset, offset + length) has pages; the file grows to its end unless keep_size. -ENOSPC: it is as it
+ * was. */
 int store_allocate(struct store *store, uint64_t offset, uint64_t length, bool keep_size);
 /* Zeroes, and gives back whole pages. The size stays. */
 void store_punch(struct store *store, uint64_t offset, uint64_t length);

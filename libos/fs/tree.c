@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The tree of files: names that are made, removed, moved and linked. Where a file system is inside it does that; else the host
- * does, and the policy says where it may be asked to. */
+ * The tree of files: names that are made, removed, moved and linked. Where a file system is inside it does that; else
+ * the host does, and the policy says where it may be asked to. */
 #include "libos/fs/tree.h"
 
 static bool is_mount(const struct path *path)

@@ -6,7 +6,8 @@
 
 #include "libos/fs/inside.h"
 
-/* Of an operation on a name: does it act on a link itself, make the name, remove it; may what it would remove be absent. */
+/* Of an operation on a name: does it act on a link itself, make the name, remove it; may what it would remove be
+ * absent. */
 enum { FOLLOW = 0, LINK_ITSELF = 1, CREATES = 2, REMOVES = 4, REPLACES = 8 };
 long tree_resolve(struct path **path, long dirfd, long user_path, int how);
 /* nr(AT_FDCWD, the host's name, a2, a3, a4) */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /dev: the devices that need no host (its random numbers would be its choice), the standard files, and the terminal. */
+ * /dev: the devices that need no host (its random numbers would be its choice), the standard files, and the terminal.
+ */
 #include "libos/fs/pseudo/pseudo.h"
 
 #include <linux/poll.h>
@@ -96,7 +97,8 @@ static const struct file_ops device_ops = {
 static struct file *device_open(const struct path *path, int flags, int *error)
 {
     struct pseudo_at *at = kmalloc(sizeof(*at));
-    struct file *file = at ? file_new(&device_ops, (uint32_t)flags & (O_ACCMODE | O_NONBLOCK | O_APPEND), path->inside) : NULL;
+    struct file *file =
+        at ? file_new(&device_ops, (uint32_t)flags & (O_ACCMODE | O_NONBLOCK | O_APPEND), path->inside) : NULL;
 
     *error = file ? 0 : -ENOMEM;
     if (!file) {
@@ -136,7 +138,7 @@ static struct file *ptmx_open(const struct path *path, int flags, int *error)
     return NULL;
 }
 
-/* ---- links ----------------------------------------------------------------------------------------------------------- */
+/* ---- links ------------------------------------------------------------------------------------------------------- */
 #define LINK_TO(function, to) \
     static long function(const struct pseudo_at *at, char target[PATH_SIZE]) \
     { \
@@ -148,7 +150,7 @@ LINK_TO(link_stdin, "/proc/self/fd/0")
 LINK_TO(link_stdout, "/proc/self/fd/1")
 LINK_TO(link_stderr, "/proc/self/fd/2")
 
-/* ---- /dev/pts: only the terminals that the program was started with, under the names that the host has for them ------ */
+/* ---- /dev/pts: only the terminals that the program was started with, under the names that the host has for them -- */
 static bool find_terminal(struct pseudo_at *at, const char *name)
 {
     char *target = kmalloc(PATH_SIZE), wanted[32];
@@ -159,8 +161,8 @@ static bool find_terminal(struct pseudo_at *at, const char *name)
         format(wanted, sizeof(wanted), "/dev/pts/%u", number);
         for (int fd = 0; fd < 3 && !found; fd++) {
             struct file *file = file_from_fd(fd);
-            found = file && file->host_fd >= 0 && file_type(file) == S_IFCHR && host_fd_name(file->host_fd, target) > 0 &&
-                    !strcmp(target, wanted);
+            found = file && file->host_fd >= 0 && file_type(file) == S_IFCHR &&
+                    host_fd_name(file->host_fd, target) > 0 && !strcmp(target, wanted);
             at->number = fd;
             if (file)
                 file_put(file);
@@ -184,7 +186,10 @@ static void become_terminal(struct path *path)
 static const struct pseudo_entry terminal = {.mode = S_IFCHR | 0620, .become = become_terminal};
 static const struct pseudo_each each_terminal = {&terminal, find_terminal, no_terminal};
 
-#define DEVICE(name_, mode_, device_, open_) {.name = name_, .mode = S_IFCHR | (mode_), .device = device_, .open = open_}
+#define DEVICE(name_, mode_, device_, open_)                                                                           \
+    {                                                                                                                  \
+        .name = name_, .mode = S_IFCHR | (mode_), .device = device_, .open = open_                                     \
+    }
 static const struct pseudo_entry devices[] = {
     DEVICE("null", 0666, DEVICE_NULL, device_open),
     DEVICE("zero", 0666, DEVICE_ZERO, device_open),

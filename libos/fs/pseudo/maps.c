@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * /proc/self/maps and smaps, from the LibOS's areas. An area has its file's name and offset where mm/ keeps them (struct
- * mm_area's name and offset); the others are named by what they are. The LibOS's own memory does not show. */
+ * /proc/self/maps and smaps, from the LibOS's areas. An area has its file's name and offset where mm/ keeps them
+ * (struct mm_area's name and offset); the others are named by what they are. The LibOS's own memory does not show. */
 #include "libos/fs/pseudo/pseudo.h"
 #include "libos/mm/mm.h"
 #include "libos/mm/vma.h"
@@ -48,7 +48,8 @@ static void show_area(const struct mm_area *a, struct text *text)
     identify(a->name, &major, &minor, &ino);
     text_add(text, "%08lx-%08lx %c%c%c%c %08lx %02x:%02x %lu ", (unsigned long)a->start, (unsigned long)a->end,
              a->prot & PROT_READ ? 'r' : '-', a->prot & PROT_WRITE ? 'w' : '-', a->prot & PROT_EXEC ? 'x' : '-',
-             a->flags & VMA_SHARED ? 's' : 'p', (unsigned long)(a->name ? a->offset : 0), major, minor, (unsigned long)ino);
+             a->flags & VMA_SHARED ? 's' : 'p', (unsigned long)(a->name ? a->offset : 0), major, minor,
+             (unsigned long)ino);
     if (name) {
         while (!text->failed && text->used - start < NAME_COLUMN)
             text_bytes(text, " ", 1);
@@ -62,12 +63,20 @@ static void show_usage(const struct mm_area *a, struct text *text)
     uint64_t size = (a->end - a->start) >> 10, there = a->present >> 10;
     bool writable = a->prot & PROT_WRITE;
 
-    text_add(text, "Size:           %8lu kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\nRss:            %8lu kB\n"
-             "Pss:            %8lu kB\n", (unsigned long)size, (unsigned long)there, (unsigned long)there);
-    text_add(text, "Shared_Clean:          0 kB\nShared_Dirty:          0 kB\nPrivate_Clean:  %8lu kB\nPrivate_Dirty:  %8lu kB\n",
-             (unsigned long)(writable ? 0 : there), (unsigned long)(writable ? there : 0));
-    text_add(text, "Referenced:     %8lu kB\nAnonymous:      %8lu kB\nSwap:                  0 kB\nSwapPss:               0 kB\n"
-             "Locked:                0 kB\n", (unsigned long)there, (unsigned long)(a->name ? 0 : there));
+    text_add(
+        text,
+        "Size:           %8lu kB\nKernelPageSize:        4 kB\nMMUPageSize:           4 kB\nRss:            %8lu kB\n"
+        "Pss:            %8lu kB\n",
+        (unsigned long)size, (unsigned long)there, (unsigned long)there);
+    text_add(
+        text,
+        "Shared_Clean:          0 kB\nShared_Dirty:          0 kB\nPrivate_Clean:  %8lu kB\nPrivate_Dirty:  %8lu kB\n",
+        (unsigned long)(writable ? 0 : there), (unsigned long)(writable ? there : 0));
+    text_add(
+        text,
+        "Referenced:     %8lu kB\nAnonymous:      %8lu kB\nSwap:                  0 kB\nSwapPss:               0 kB\n"
+        "Locked:                0 kB\n",
+        (unsigned long)there, (unsigned long)(a->name ? 0 : there));
 }
 
 static void show_vm_flags(const struct mm_area *a, struct text *text)

@@ -6,7 +6,7 @@
 
 #include <linux/utsname.h>
 
-/* ---- /proc/sys/kernel ------------------------------------------------------------------------------------------------ */
+/* ---- /proc/sys/kernel -------------------------------------------------------------------------------------------- */
 #define SYSTEM_NAME(function, field) \
     static long function(const struct pseudo_at *at, struct text *text) \
     { \
@@ -125,7 +125,7 @@ static const struct pseudo_entry proc_sys[] = {
     {0},
 };
 
-/* ---- /proc ----------------------------------------------------------------------------------------------------------- */
+/* ---- /proc ------------------------------------------------------------------------------------------------------- */
 static long link_mounts(const struct pseudo_at *at, char target[PATH_SIZE])
 {
     (void)at;

@@ -9,7 +9,7 @@
 #define COPY_CHUNK 1024
 #define ARGUMENTS_MAX (4u << 20)
 
-/* ---- threads as directories ------------------------------------------------------------------------------------------ */
+/* ---- threads as directories -------------------------------------------------------------------------------------- */
 static bool find_thread(struct pseudo_at *at, const char *name)
 {
     return pseudo_number(name, &at->tid) && process_has_thread(at->tid);
@@ -44,7 +44,7 @@ static bool next_task(const struct pseudo_at *at, int64_t *position, char name[3
     return best && format(name, 32, "%u", best) > 0;
 }
 
-/* ---- links ----------------------------------------------------------------------------------------------------------- */
+/* ---- links ------------------------------------------------------------------------------------------------------- */
 long link_process_self(const struct pseudo_at *at, char target[PATH_SIZE])
 {
     (void)at;
@@ -60,7 +60,8 @@ long link_process_thread_self(const struct pseudo_at *at, char target[PATH_SIZE]
 /* A relative name, which a manifest may have, starts at the program's first directory. */
 static long link_exe(const struct pseudo_at *at, char target[PATH_SIZE])
 {
-    const char *start = config()->flags & VIGIL_FLAG_NO_MANIFEST ? start_info()->cwd : config_string(config()->start_dir);
+    const char *start =
+        config()->flags & VIGIL_FLAG_NO_MANIFEST ? start_info()->cwd : config_string(config()->start_dir);
 
     (void)at;
     return path_normalise(target, PATH_SIZE, start ? start : "/", process_exe()) ? (long)strlen(target) : -ENAMETOOLONG;
@@ -79,7 +80,7 @@ static long link_root(const struct pseudo_at *at, char target[PATH_SIZE])
     return format(target, PATH_SIZE, "/");
 }
 
-/* ---- what lies in the program's memory ------------------------------------------------------------------------------- */
+/* ---- what lies in the program's memory --------------------------------------------------------------------------- */
 static long show_memory_range(uint64_t from, uint64_t to, struct text *text)
 {
     char chunk[COPY_CHUNK];
@@ -128,7 +129,7 @@ static long show_auxv(const struct pseudo_at *at, struct text *text)
     return 0;
 }
 
-/* ---- small things ---------------------------------------------------------------------------------------------------- */
+/* ---- small things ------------------------------------------------------------------------------------------------ */
 static struct thread *thread_with(uint32_t tid)
 {
     struct thread *t = threads_first();
@@ -221,8 +222,10 @@ static long show_io(const struct pseudo_at *at, struct text *text)
     struct io_counts c = io_counts();
 
     (void)at;
-    text_add(text, "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
-             (unsigned long)c.read_bytes, (unsigned long)c.written_bytes, (unsigned long)c.reads, (unsigned long)c.writes);
+    text_add(
+        text,
+        "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n",
+        (unsigned long)c.read_bytes, (unsigned long)c.written_bytes, (unsigned long)c.reads, (unsigned long)c.writes);
     return 0;
 }
 
@@ -230,18 +233,20 @@ static long show_io(const struct pseudo_at *at, struct text *text)
 #define PRIVATE(name_, show_) {.name = name_, .mode = S_IFREG | 0400, .show = show_}
 
 /* What a thread has as well as the process. */
-#define COMMON \
-    PSEUDO_TEXT("stat", show_stat), PSEUDO_TEXT("statm", show_statm), PSEUDO_TEXT("status", show_status), \
-    WRITABLE("comm", 0644, show_comm, store_comm), PSEUDO_TEXT("maps", show_maps), PSEUDO_TEXT("smaps", show_smaps), \
-    PSEUDO_TEXT("smaps_rollup", show_smaps_rollup), PSEUDO_TEXT("cmdline", show_cmdline), \
-    PRIVATE("environ", show_environ), PRIVATE("auxv", show_auxv), PSEUDO_TEXT("limits", show_limits), \
-    PSEUDO_LINK("exe", link_exe), PSEUDO_LINK("cwd", link_cwd), PSEUDO_LINK("root", link_root), \
-    {.name = "fd", .mode = S_IFDIR | 0500, .each = &each_fd}, {.name = "fdinfo", .mode = S_IFDIR | 0500, .each = &each_fdinfo}, \
-    PSEUDO_TEXT("mounts", show_mounts), PSEUDO_TEXT("mountinfo", show_mountinfo), PSEUDO_FIXED("cgroup", "0::/\n"), \
-    PSEUDO_FIXED("oom_score", "0\n"), WRITABLE("oom_score_adj", 0644, show_oom_score_adj, store_oom_score_adj), \
-    PSEUDO_FIXED("loginuid", "4294967295"), PSEUDO_FIXED("sessionid", "4294967295"), PSEUDO_FIXED("wchan", "0"), \
-    PSEUDO_FIXED("personality", "00000000\n"), PRIVATE("io", show_io), \
-    PSEUDO_FIXED("uid_map", "         0          0 4294967295\n"), PSEUDO_FIXED("gid_map", "         0          0 4294967295\n")
+#define COMMON                                                                                                         \
+    PSEUDO_TEXT("stat", show_stat), PSEUDO_TEXT("statm", show_statm), PSEUDO_TEXT("status", show_status),              \
+        WRITABLE("comm", 0644, show_comm, store_comm), PSEUDO_TEXT("maps", show_maps),                                 \
+        PSEUDO_TEXT("smaps", show_smaps), PSEUDO_TEXT("smaps_rollup", show_smaps_rollup),                              \
+        PSEUDO_TEXT("cmdline", show_cmdline), PRIVATE("environ", show_environ), PRIVATE("auxv", show_auxv),            \
+        PSEUDO_TEXT("limits", show_limits), PSEUDO_LINK("exe", link_exe), PSEUDO_LINK("cwd", link_cwd),                \
+        PSEUDO_LINK("root", link_root), {.name = "fd", .mode = S_IFDIR | 0500, .each = &each_fd},                      \
+        {.name = "fdinfo", .mode = S_IFDIR | 0500, .each = &each_fdinfo}, PSEUDO_TEXT("mounts", show_mounts),          \
+        PSEUDO_TEXT("mountinfo", show_mountinfo), PSEUDO_FIXED("cgroup", "0::/\n"), PSEUDO_FIXED("oom_score", "0\n"),  \
+        WRITABLE("oom_score_adj", 0644, show_oom_score_adj, store_oom_score_adj),                                      \
+        PSEUDO_FIXED("loginuid", "4294967295"), PSEUDO_FIXED("sessionid", "4294967295"), PSEUDO_FIXED("wchan", "0"),   \
+        PSEUDO_FIXED("personality", "00000000\n"), PRIVATE("io", show_io),                                             \
+        PSEUDO_FIXED("uid_map", "         0          0 4294967295\n"),                                                 \
+        PSEUDO_FIXED("gid_map", "         0          0 4294967295\n")
 
 static const struct pseudo_entry task_files[] = {COMMON, {0}};
 static const struct pseudo_entry task = {.mode = S_IFDIR | 0555, .children = task_files};

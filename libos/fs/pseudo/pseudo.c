@@ -35,7 +35,7 @@ struct pseudo_at pseudo_of(const struct path *path)
     return path->at.pseudo;
 }
 
-/* ---- names ----------------------------------------------------------------------------------------------------------- */
+/* ---- names ------------------------------------------------------------------------------------------------------- */
 static bool find_child(struct pseudo_at *at, const char *name)
 {
     for (const struct pseudo_entry *e = at->entry->children; e && e->name; e++) {
@@ -87,7 +87,7 @@ static long pseudo_follow(struct path *path, char target[PATH_SIZE])
     return e->follow ? e->follow(path, target) : e->link(&path->at.pseudo, target);
 }
 
-/* ---- attributes ------------------------------------------------------------------------------------------------------ */
+/* ---- attributes -------------------------------------------------------------------------------------------------- */
 void synthetic_stat(struct stat *stat, uint32_t mode, uint64_t ino)
 {
     memset(stat, 0, sizeof(*stat));
@@ -140,7 +140,7 @@ static long file_stat_pseudo(struct file *file, struct stat *stat)
     return 0;
 }
 
-/* ---- reading and writing --------------------------------------------------------------------------------------------- */
+/* ---- reading and writing ----------------------------------------------------------------------------------------- */
 /* Under the position's lock. */
 static long make_text(struct pseudo_file *f)
 {
@@ -226,7 +226,7 @@ static void pseudo_release(struct file *file)
     kfree(f);
 }
 
-/* ---- listing --------------------------------------------------------------------------------------------------------- */
+/* ---- listing ----------------------------------------------------------------------------------------------------- */
 static uint8_t dirent_type(uint32_t mode)
 {
     return (uint8_t)(mode >> 12);
@@ -322,7 +322,7 @@ static const struct file_ops pseudo_file_ops = {
     .release = pseudo_release,
 };
 
-/* ---- opening --------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 static struct file *pseudo_open(const struct path *path, int flags, int mode, int *error)
 {
     const struct pseudo_entry *e = path->at.pseudo.entry;
@@ -341,9 +341,10 @@ static struct file *pseudo_open(const struct path *path, int flags, int mode, in
         return NULL;
     }
     struct pseudo_file *f = kzalloc(sizeof(*f));
-    struct file *file = f ? file_new(directory ? &pseudo_directory_ops : &pseudo_file_ops,
-                                     (uint32_t)flags & (O_ACCMODE | O_NONBLOCK | O_APPEND | O_PATH | O_DIRECTORY), path->inside)
-                          : NULL;
+    struct file *file =
+        f ? file_new(directory ? &pseudo_directory_ops : &pseudo_file_ops,
+                     (uint32_t)flags & (O_ACCMODE | O_NONBLOCK | O_APPEND | O_PATH | O_DIRECTORY), path->inside)
+          : NULL;
     *error = file ? 0 : -ENOMEM;
     if (!file) {
         kfree(f);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside pseudo/: /proc, /sys and /dev, made from the LibOS's own state. Tables of entries say what there is; a file's text is
- * made when it is read from its beginning and stays the same until it is read from there again, as Linux's seq_file has it. */
+ * Inside pseudo/: /proc, /sys and /dev, made from the LibOS's own state. Tables of entries say what there is; a file's
+ * text is made when it is read from its beginning and stays the same until it is read from there again, as Linux's
+ * seq_file has it. */
 #ifndef VIGIL_PSEUDO_H
 #define VIGIL_PSEUDO_H
 
 #include "libos/fs/inside.h"
 
-/* ---- text.c: text that grows --------------------------------------------------------------------------------------- */
+/* ---- text.c: text that grows ------------------------------------------------------------------------------------- */
 struct text { char *data; size_t used, size; bool failed; };
 #define TEXT_LINE 512 /* the most that one text_add appends */
 bool text_room(struct text *text, size_t n);
@@ -25,7 +26,7 @@ void text_list(struct text *text, const uint64_t *mask, uint32_t bits);
 /* And as 32-bit groups in hexadecimal: "ff,ffffffff". */
 void text_mask(struct text *text, const uint64_t *mask, uint32_t bits);
 
-/* ---- pseudo.c -------------------------------------------------------------------------------------------------------- */
+/* ---- pseudo.c ---------------------------------------------------------------------------------------------------- */
 /* Members of a directory that have numbers. */
 struct pseudo_each {
     const struct pseudo_entry *entry;                          /* what each of them is like */
@@ -41,7 +42,7 @@ struct pseudo_entry {
     const struct pseudo_each *each;                            /* and its numbered ones */
     long (*show)(const struct pseudo_at *at, struct text *text);       /* 0 or -errno */
     const char *content;                                       /* instead of show: never changes */
-    long (*store)(const struct pseudo_at *at, char *data, size_t n);   /* a write of n bytes (NUL behind): 0 or -errno */
+    long (*store)(const struct pseudo_at *at, char *data, size_t n); /* a write of n bytes (NUL behind): 0 or -errno */
     long (*link)(const struct pseudo_at *at, char target[PATH_SIZE]);  /* length or -errno */
     long (*follow)(struct path *path, char target[PATH_SIZE]);         /* as struct inside_fs's */
     void (*become)(struct path *path);                                 /* what it is is something else */
@@ -57,7 +58,7 @@ struct pseudo_at pseudo_of(const struct path *path);
 /* A decimal number with nothing behind it and no zeroes before it. */
 bool pseudo_number(const char *name, uint32_t *number);
 
-/* ---- process.c and what it lists ----------------------------------------------------------------------------------- */
+/* ---- process.c and what it lists --------------------------------------------------------------------------------- */
 extern const struct pseudo_each each_process;
 long link_process_self(const struct pseudo_at *at, char target[PATH_SIZE]);
 long link_process_thread_self(const struct pseudo_at *at, char target[PATH_SIZE]);
@@ -69,11 +70,11 @@ long show_stat(const struct pseudo_at *at, struct text *text);
 long show_statm(const struct pseudo_at *at, struct text *text);
 extern const struct pseudo_each each_fd, each_fdinfo;
 
-/* ---- mounts.c -------------------------------------------------------------------------------------------------------- */
+/* ---- mounts.c ---------------------------------------------------------------------------------------------------- */
 long show_mounts(const struct pseudo_at *at, struct text *text);
 long show_mountinfo(const struct pseudo_at *at, struct text *text);
 
-/* ---- system.c: what several files tell -------------------------------------------------------------------------------- */
+/* ---- system.c: what several files tell --------------------------------------------------------------------------- */
 struct memory { uint64_t total, free, shared; /* bytes */ };
 struct memory system_memory(void);
 #define PROCESSORS_MAX 8192

@@ -80,7 +80,8 @@ static void show_signals(const struct thread_facts *facts, struct text *text)
     uint64_t ignored, caught;
 
     dispositions(&ignored, &caught);
-    text_add(text, "SigQ:\t0/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
+    text_add(text,
+             "SigQ:\t0/%lu\nSigPnd:\t%016lx\nShdPnd:\t%016lx\nSigBlk:\t%016lx\nSigIgn:\t%016lx\nSigCgt:\t%016lx\n",
              (unsigned long)process_limit(RLIMIT_SIGPENDING).soft, (unsigned long)facts->pending,
              (unsigned long)__atomic_load_n(&shared_pending.set, __ATOMIC_RELAXED), (unsigned long)facts->mask,
              (unsigned long)ignored, (unsigned long)caught);
@@ -108,13 +109,17 @@ static void show_memory(struct text *text)
 {
     struct usage u = measure();
 
-    text_add(text, "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t       0 kB\nVmPin:\t       0 kB\nVmHWM:\t%8lu kB\nVmRSS:\t%8lu kB\n",
+    text_add(text,
+             "VmPeak:\t%8lu kB\nVmSize:\t%8lu kB\nVmLck:\t       0 kB\nVmPin:\t       0 kB\nVmHWM:\t%8lu "
+             "kB\nVmRSS:\t%8lu kB\n",
              (unsigned long)(peak(u.mapped) >> 10), (unsigned long)(u.mapped >> 10),
              (unsigned long)(most_present(u.present) >> 10), (unsigned long)(u.present >> 10));
-    text_add(text, "RssAnon:\t%8lu kB\nRssFile:\t%8lu kB\nRssShmem:\t       0 kB\nVmData:\t%8lu kB\nVmStk:\t%8lu kB\nVmExe:\t%8lu kB\n"
+    text_add(text,
+             "RssAnon:\t%8lu kB\nRssFile:\t%8lu kB\nRssShmem:\t       0 kB\nVmData:\t%8lu kB\nVmStk:\t%8lu "
+             "kB\nVmExe:\t%8lu kB\n"
              "VmLib:\t       0 kB\nVmPTE:\t       0 kB\nVmSwap:\t       0 kB\n",
-             (unsigned long)((u.present - u.files) >> 10), (unsigned long)(u.files >> 10), (unsigned long)(u.data >> 10),
-             (unsigned long)(u.stack >> 10), (unsigned long)(u.code >> 10));
+             (unsigned long)((u.present - u.files) >> 10), (unsigned long)(u.files >> 10),
+             (unsigned long)(u.data >> 10), (unsigned long)(u.stack >> 10), (unsigned long)(u.code >> 10));
 }
 
 static void show_processors(struct text *text)
@@ -149,21 +154,27 @@ long show_status(const struct pseudo_at *at, struct text *text)
     if (!look_up(at->tid, &facts))
         return -ESRCH;
     (void)process_usage(RUSAGE_SELF, &usage);
-    text_add(text, "Name:\t%s\nUmask:\t0022\nState:\t%c (%s)\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t0\nTracerPid:\t0\n", facts.name,
-             facts.state, facts.state == 'R' ? "running" : "sleeping", process_pid(), at->tid);
-    text_add(text, "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t \nNStgid:\t%u\nNSpid:\t%u\nNSpgid:\t%u\nNSsid:\t%u\n",
-             uid, uid, uid, uid, gid, gid, gid, gid, descriptors(), process_pid(), at->tid, process_pid(), process_pid());
+    text_add(text, "Name:\t%s\nUmask:\t0022\nState:\t%c (%s)\nTgid:\t%u\nNgid:\t0\nPid:\t%u\nPPid:\t0\nTracerPid:\t0\n",
+             facts.name, facts.state, facts.state == 'R' ? "running" : "sleeping", process_pid(), at->tid);
+    text_add(text,
+             "Uid:\t%u\t%u\t%u\t%u\nGid:\t%u\t%u\t%u\t%u\nFDSize:\t%u\nGroups:\t "
+             "\nNStgid:\t%u\nNSpid:\t%u\nNSpgid:\t%u\nNSsid:\t%u\n",
+             uid, uid, uid, uid, gid, gid, gid, gid, descriptors(), process_pid(), at->tid, process_pid(),
+             process_pid());
     show_memory(text);
     text_add(text, "CoreDumping:\t0\nThreads:\t%u\n", threads_count());
     show_signals(&facts, text);
-    text_add(text, "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x\nNoNewPrivs:\t0\nSeccomp:\t0\n", 0, 0,
-             0, 0, 0);
+    text_add(
+        text,
+        "CapInh:\t%016x\nCapPrm:\t%016x\nCapEff:\t%016x\nCapBnd:\t%016x\nCapAmb:\t%016x\nNoNewPrivs:\t0\nSeccomp:\t0\n",
+        0, 0, 0, 0, 0);
     show_processors(text);
-    text_add(text, "voluntary_ctxt_switches:\t%ld\nnonvoluntary_ctxt_switches:\t%ld\n", usage.ru_nvcsw, usage.ru_nivcsw);
+    text_add(text, "voluntary_ctxt_switches:\t%ld\nnonvoluntary_ctxt_switches:\t%ld\n", usage.ru_nvcsw,
+             usage.ru_nivcsw);
     return 0;
 }
 
-/* ---- stat ------------------------------------------------------------------------------------------------------------ */
+/* ---- stat -------------------------------------------------------------------------------------------------------- */
 static unsigned long ticks(const struct __kernel_old_timeval *t)
 {
     return (unsigned long)t->tv_sec * 100 + (unsigned long)t->tv_usec / 10000;
@@ -193,14 +204,16 @@ long show_stat(const struct pseudo_at *at, struct text *text)
         return -ESRCH;
     usage_of(at, &usage);
     dispositions(&ignored, &caught);
-    text_add(text, "%u (%s) %c 0 %u %u 0 -1 4194304 %ld 0 %ld 0 %lu %lu 0 0 20 0 %u 0 %lu ", at->tid, facts.name, facts.state,
-             process_pid(), process_pid(), usage.ru_minflt, usage.ru_majflt, ticks(&usage.ru_utime), ticks(&usage.ru_stime),
-             threads_count(), (unsigned long)(system_start_ns() / NS_PER_TICK));
+    text_add(text, "%u (%s) %c 0 %u %u 0 -1 4194304 %ld 0 %ld 0 %lu %lu 0 0 20 0 %u 0 %lu ", at->tid, facts.name,
+             facts.state, process_pid(), process_pid(), usage.ru_minflt, usage.ru_majflt, ticks(&usage.ru_utime),
+             ticks(&usage.ru_stime), threads_count(), (unsigned long)(system_start_ns() / NS_PER_TICK));
     text_add(text, "%lu %lu %lu 0 0 %lu 0 0 %lu %lu %lu %lu 0 0 0 17 0 0 0 0 0 0 0 0 0 %lu %lu %lu %lu 0\n",
-             (unsigned long)u.mapped, (unsigned long)(u.present / VIGIL_PAGE), (unsigned long)process_limit(RLIMIT_RSS).soft,
-             (unsigned long)image->stack, (unsigned long)(facts.pending & 0x7fffffff), (unsigned long)(facts.mask & 0x7fffffff),
-             (unsigned long)(ignored & 0x7fffffff), (unsigned long)(caught & 0x7fffffff), (unsigned long)image->arguments,
-             (unsigned long)image->arguments_end, (unsigned long)image->environment, (unsigned long)image->environment_end);
+             (unsigned long)u.mapped, (unsigned long)(u.present / VIGIL_PAGE),
+             (unsigned long)process_limit(RLIMIT_RSS).soft, (unsigned long)image->stack,
+             (unsigned long)(facts.pending & 0x7fffffff), (unsigned long)(facts.mask & 0x7fffffff),
+             (unsigned long)(ignored & 0x7fffffff), (unsigned long)(caught & 0x7fffffff),
+             (unsigned long)image->arguments, (unsigned long)image->arguments_end, (unsigned long)image->environment,
+             (unsigned long)image->environment_end);
     return 0;
 }
 
@@ -209,8 +222,8 @@ long show_statm(const struct pseudo_at *at, struct text *text)
     struct usage u = measure();
 
     (void)at;
-    text_add(text, "%lu %lu %lu %lu 0 %lu 0\n", (unsigned long)(u.mapped / VIGIL_PAGE), (unsigned long)(u.present / VIGIL_PAGE),
-             (unsigned long)(u.files / VIGIL_PAGE), (unsigned long)(u.code / VIGIL_PAGE),
-             (unsigned long)((u.data + u.stack) / VIGIL_PAGE));
+    text_add(text, "%lu %lu %lu %lu 0 %lu 0\n", (unsigned long)(u.mapped / VIGIL_PAGE),
+             (unsigned long)(u.present / VIGIL_PAGE), (unsigned long)(u.files / VIGIL_PAGE),
+             (unsigned long)(u.code / VIGIL_PAGE), (unsigned long)((u.data + u.stack) / VIGIL_PAGE));
     return 0;
 }

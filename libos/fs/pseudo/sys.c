@@ -3,7 +3,7 @@
  * /sys: processors, one memory node, and that there are no huge pages. Nothing of the host's. */
 #include "libos/fs/pseudo/pseudo.h"
 
-/* ---- processors ------------------------------------------------------------------------------------------------------ */
+/* ---- processors -------------------------------------------------------------------------------------------------- */
 enum list { LIST, MASK, LAST };
 
 static long show_processors(struct text *text, enum list how)
@@ -122,14 +122,14 @@ static const struct pseudo_entry cpu_files[] = {
     {0},
 };
 
-/* ---- one memory node ------------------------------------------------------------------------------------------------- */
+/* ---- one memory node --------------------------------------------------------------------------------------------- */
 static long show_node_memory(const struct pseudo_at *at, struct text *text)
 {
     struct memory m = system_memory();
 
     (void)at;
-    text_add(text, "Node 0 MemTotal: %8lu kB\nNode 0 MemFree: %8lu kB\nNode 0 MemUsed: %8lu kB\n", (unsigned long)(m.total >> 10),
-             (unsigned long)(m.free >> 10), (unsigned long)((m.total - m.free) >> 10));
+    text_add(text, "Node 0 MemTotal: %8lu kB\nNode 0 MemFree: %8lu kB\nNode 0 MemUsed: %8lu kB\n",
+             (unsigned long)(m.total >> 10), (unsigned long)(m.free >> 10), (unsigned long)((m.total - m.free) >> 10));
     return 0;
 }
 
@@ -150,7 +150,7 @@ static const struct pseudo_entry node_files[] = {
     {0},
 };
 
-/* ---- the tree -------------------------------------------------------------------------------------------------------- */
+/* ---- the tree ---------------------------------------------------------------------------------------------------- */
 static const struct pseudo_entry system_files[] = {
     {.name = "cpu", .mode = S_IFDIR | 0555, .children = cpu_files, .each = &each_processor},
     PSEUDO_DIR("node", node_files),

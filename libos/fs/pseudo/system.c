@@ -54,14 +54,15 @@ void system_processors(struct processors *p)
     }
 }
 
-/* ---- processors ------------------------------------------------------------------------------------------------------ */
+/* ---- processors -------------------------------------------------------------------------------------------------- */
 /* CPUID cannot be asked inside. What the enclave's own code needs is there, and what its XFRM turns on. */
 static void show_flags(struct text *text)
 {
     uint64_t xfrm = enclave_xfrm();
 
-    text_add(text, "flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm constant_tsc rep_good nopl pni ssse3 cx16 sse4_1 sse4_2 "
-             "popcnt xsave rdrand lahf_lm fsgsbase");
+    text_add(text, "flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm constant_tsc rep_good nopl pni ssse3 "
+                   "cx16 sse4_1 sse4_2 "
+                   "popcnt xsave rdrand lahf_lm fsgsbase");
     if (xfrm & 1u << 2)
         text_add(text, " avx");
     if ((xfrm & 7u << 5) == 7u << 5)
@@ -82,12 +83,17 @@ long show_cpuinfo(const struct pseudo_at *at, struct text *text)
     for (uint32_t i = 0, core = 0; i <= p->last; i++) {
         if (!(p->mask[i / 64] >> i % 64 & 1))
             continue;
-        text_add(text, "processor\t: %u\nvendor_id\t: unknown\ncpu family\t: 6\nmodel\t\t: 0\nmodel name\t: x86-64 with SGX\n"
-                 "stepping\t: 0\nphysical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: %u\nfpu\t\t: yes\n"
-                 "fpu_exception\t: yes\ncpuid level\t: 0\nwp\t\t: yes\n", i, p->count, core, p->count, i);
+        text_add(text,
+                 "processor\t: %u\nvendor_id\t: unknown\ncpu family\t: 6\nmodel\t\t: 0\nmodel name\t: x86-64 with SGX\n"
+                 "stepping\t: 0\nphysical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: "
+                 "%u\nfpu\t\t: yes\n"
+                 "fpu_exception\t: yes\ncpuid level\t: 0\nwp\t\t: yes\n",
+                 i, p->count, core, p->count, i);
         show_flags(text);
-        text_add(text, "bugs\t\t:\nclflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 46 bits physical, 48 bits virtual\n"
-                 "power management:\n\n");
+        text_add(
+            text,
+            "bugs\t\t:\nclflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 46 bits physical, 48 bits virtual\n"
+            "power management:\n\n");
         core++;
     }
     kfree(p);
@@ -105,7 +111,8 @@ static unsigned long uptime_ticks(void)
 }
 
 /* The process's time, spread over its processors; they were idle for the rest. */
-static void show_times(struct text *text, const char *name, uint32_t share, uint32_t processors, const struct rusage *usage)
+static void show_times(struct text *text, const char *name, uint32_t share, uint32_t processors,
+                       const struct rusage *usage)
 {
     unsigned long user = time_ticks(&usage->ru_utime) * share / processors;
     unsigned long system = time_ticks(&usage->ru_stime) * share / processors;
@@ -134,8 +141,10 @@ long show_system_stat(const struct pseudo_at *at, struct text *text)
     }
     kfree(p);
     int64_t boot = time_now(CLOCK_REALTIME) - time_now(CLOCK_BOOTTIME);
-    text_add(text, "intr 0\nctxt %ld\nbtime %ld\nprocesses %u\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
-             usage.ru_nvcsw + usage.ru_nivcsw, (long)(boot / 1000000000), threads_count());
+    text_add(
+        text,
+        "intr 0\nctxt %ld\nbtime %ld\nprocesses %u\nprocs_running 1\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n",
+        usage.ru_nvcsw + usage.ru_nivcsw, (long)(boot / 1000000000), threads_count());
     return 0;
 }
 
@@ -185,7 +194,7 @@ long show_version(const struct pseudo_at *at, struct text *text)
     return 0;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 static void text_kilobytes(struct text *text, const char *name, uint64_t bytes)
 {
     char label[24];
@@ -219,7 +228,8 @@ long show_meminfo(const struct pseudo_at *at, struct text *text)
     text_kilobytes(text, "Committed_AS", used);
     text_kilobytes(text, "VmallocTotal", 0);
     text_kilobytes(text, "VmallocUsed", 0);
-    text_add(text, "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n"
+    text_add(text,
+             "HugePages_Total:       0\nHugePages_Free:        0\nHugePages_Rsvd:        0\nHugePages_Surp:        0\n"
              "Hugepagesize:       2048 kB\n");
     return 0;
 }

@@ -6,7 +6,8 @@
 #include <linux/falloc.h>
 #include <linux/poll.h>
 
-#define STATUS_FLAGS (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT | O_SYNC | O_NOATIME | O_PATH | O_DIRECTORY | O_LARGEFILE)
+#define STATUS_FLAGS                                                                                                   \
+    (O_ACCMODE | O_APPEND | O_NONBLOCK | O_DIRECT | O_SYNC | O_NOATIME | O_PATH | O_DIRECTORY | O_LARGEFILE)
 
 static struct tmpfs_node *node_of(const struct file *file)
 {
@@ -136,8 +137,8 @@ static long tmpfs_list(struct file *file, void *buf, size_t size)
     lock(&tmpfs_lock);
     uint64_t above = node->parent ? node->parent->ino : node->ino;
     for (; fits && file->position < 2 && node->nlink; file->position += fits)
-        fits = dirent_add(buf, size, &used, file->position ? above : node->ino, file->position + 1, dirent_type(S_IFDIR),
-                          file->position ? ".." : ".");
+        fits = dirent_add(buf, size, &used, file->position ? above : node->ino, file->position + 1,
+                          dirent_type(S_IFDIR), file->position ? ".." : ".");
     for (const struct tmpfs_entry *e = fits ? entry_from(node, file->position) : NULL; e && fits; e = e->next) {
         fits = dirent_add(buf, size, &used, e->node->ino, e->cookie + 1, dirent_type(e->node->mode), e->name);
         if (fits)
@@ -196,8 +197,8 @@ struct file *tmpfs_file_new(struct tmpfs_node *node, int flags, const char *insi
     *error = flags & O_PATH ? 0 : (int)tmpfs_may(node, rights[flags & O_ACCMODE]);
     if (*error)
         return NULL;
-    struct file *file = file_new(type == S_IFDIR ? &tmpfs_directory_ops : &tmpfs_file_ops, (uint32_t)flags & STATUS_FLAGS,
-                                 inside);
+    struct file *file =
+        file_new(type == S_IFDIR ? &tmpfs_directory_ops : &tmpfs_file_ops, (uint32_t)flags & STATUS_FLAGS, inside);
     *error = file ? 0 : -ENOMEM;
     if (!file)
         return NULL;

@@ -15,7 +15,7 @@ static uint64_t inodes, nodes;
 static struct tmpfs_entry **buckets; /* of all directories */
 static uint32_t bucket_count, entry_count;
 
-/* ---- nodes ----------------------------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------------------------------------- */
 /* A quarter of the heap may be nodes: the rest of the LibOS needs some, too. */
 static bool room_for_node(void)
 {
@@ -108,7 +108,8 @@ void tmpfs_node_stat(struct tmpfs_node *node, struct stat *stat)
     if (node->target)
         stat->st_size = (long)strlen(node->target);
     else
-        stat->st_size = (node->mode & S_IFMT) == S_IFDIR ? ((long)node->entries + 2) * 20 : (long)store_size(&node->data);
+        stat->st_size =
+            (node->mode & S_IFMT) == S_IFDIR ? ((long)node->entries + 2) * 20 : (long)store_size(&node->data);
     stat->st_blocks = (long)__atomic_load_n(&node->data.pages, __ATOMIC_RELAXED) * (VIGIL_PAGE / 512);
     unlock(&tmpfs_lock);
 }
@@ -159,7 +160,7 @@ long tmpfs_node_change(struct tmpfs_node *node, const struct change *change)
     return 0;
 }
 
-/* ---- names: one hash table of all directories ------------------------------------------------------------------------- */
+/* ---- names: one hash table of all directories -------------------------------------------------------------------- */
 static uint32_t hash(const struct tmpfs_node *directory, const char *name, size_t n)
 {
     uint64_t h = 0xcbf29ce484222325ull ^ directory->ino;

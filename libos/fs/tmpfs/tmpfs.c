@@ -15,7 +15,7 @@ static struct tmpfs_node *node_of(const struct path *path)
     return path->at.tmpfs.node;
 }
 
-/* ---- finding --------------------------------------------------------------------------------------------------------- */
+/* ---- finding ----------------------------------------------------------------------------------------------------- */
 /* Under tmpfs_lock. */
 static long find_locked(struct path *path, struct tmpfs_node *node, const char *rest)
 {
@@ -81,8 +81,9 @@ static long tmpfs_change_path(const struct path *path, const struct change *chan
     return tmpfs_node_change(node_of(path), change);
 }
 
-/* ---- making and removing --------------------------------------------------------------------------------------------- */
-/* Puts the node into its directory under path's name, with one more link. 0, -EEXIST, -ENOENT (the directory has gone) */
+/* ---- making and removing ----------------------------------------------------------------------------------------- */
+/* Puts the node into its directory under path's name, with one more link. 0, -EEXIST, -ENOENT (the directory has gone)
+ */
 static long enter(const struct path *path, struct tmpfs_node *node)
 {
     struct tmpfs_node *directory = path->at.tmpfs.parent;
@@ -215,7 +216,7 @@ static long tmpfs_link(const struct path *from, const struct path *to)
     return tmpfs_link_node(node_of(from), to);
 }
 
-/* ---- renaming -------------------------------------------------------------------------------------------------------- */
+/* ---- renaming ---------------------------------------------------------------------------------------------------- */
 /* Under tmpfs_lock: is node the directory, or above it? */
 static bool is_above(const struct tmpfs_node *node, const struct tmpfs_node *directory)
 {
@@ -225,7 +226,8 @@ static bool is_above(const struct tmpfs_node *node, const struct tmpfs_node *dir
     return false;
 }
 
-static long may_rename(const struct tmpfs_entry *from, const struct tmpfs_entry *to, const struct path *to_path, uint32_t flags)
+static long may_rename(const struct tmpfs_entry *from, const struct tmpfs_entry *to, const struct path *to_path,
+                       uint32_t flags)
 {
     const struct tmpfs_node *into = to_path->at.tmpfs.parent;
 
@@ -299,7 +301,7 @@ static long tmpfs_rename(const struct path *from_path, const struct path *to_pat
     return status;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------------- */
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
 /* O_TMPFILE: a file in the directory, without a name. */
 static struct file *open_unnamed(const struct path *path, int flags, int mode, int *error)
 {
@@ -368,7 +370,7 @@ const struct inside_fs tmpfs = {
     .change = tmpfs_change_path,
 };
 
-/* ---- mounting -------------------------------------------------------------------------------------------------------- */
+/* ---- mounting ---------------------------------------------------------------------------------------------------- */
 void *tmpfs_new(uint32_t device)
 {
     struct tmpfs *t = kzalloc(sizeof(*t));

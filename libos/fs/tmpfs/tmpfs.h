@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside tmpfs/: files in the enclave's memory. One lock guards the trees of all of them, their link counts and attributes;
- * contents are under their store's own. Nothing but time_now() calls the host. */
+ * Inside tmpfs/: files in the enclave's memory. One lock guards the trees of all of them, their link counts and
+ * attributes; contents are under their store's own. Nothing but time_now() calls the host. */
 #ifndef VIGIL_TMPFS_H
 #define VIGIL_TMPFS_H
 
@@ -19,8 +19,8 @@ struct tmpfs_node {
     uint32_t nlink, mode, uid, gid, device;
     uint64_t ino;
     int64_t atime, mtime, ctime; /* ns */
-    uint32_t stale;             /* times that are to become those of the next look: asking the host at each write costs more
-                                 * than the write */
+    uint32_t stale; /* times that are to become those of the next look: asking the host at each write costs more
+                     * than the write */
     bool may_link;              /* O_TMPFILE: has had no name yet */
     struct store data;          /* of a regular file */
     char *target;               /* of a link */
@@ -44,7 +44,7 @@ struct tmpfs_entry {
 
 extern lock_t tmpfs_lock;
 
-/* ---- node.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- node.c ------------------------------------------------------------------------------------------------------ */
 struct tmpfs_node *tmpfs_node_new(uint32_t mode, uint32_t device); /* NULL: no room */
 struct tmpfs_node *tmpfs_node_get(struct tmpfs_node *node);
 void tmpfs_node_put(struct tmpfs_node *node);   /* NULL is fine. Not under tmpfs_lock */
@@ -64,7 +64,7 @@ struct tmpfs_node *tmpfs_entry_remove(struct tmpfs_entry *entry);  /* frees the 
 /* ---- tmpfs.c: a (further) name */
 long tmpfs_link_node(struct tmpfs_node *node, const struct path *to);
 
-/* ---- file.c ---------------------------------------------------------------------------------------------------------- */
+/* ---- file.c ------------------------------------------------------------------------------------------------------ */
 /* Takes a reference of its own. */
 struct file *tmpfs_file_new(struct tmpfs_node *node, int flags, const char *inside, int *error);
 extern const struct file_ops tmpfs_file_ops, tmpfs_directory_ops;
