@@ -118,24 +118,32 @@ static bool sensible_time(const struct __kernel_old_timeval *t)
     return t->tv_sec >= 0 && t->tv_usec >= 0 && t->tv_usec < 1000000;
 }
 
-/* The host's figures for this process or thread. 0 or -errno. */
+static bool sensible_usage(const struct rusage *usage)
+{
+    const long *counters = &usage->ru_maxrss;
+
+    for (size_t i = 0; i < (sizeof(*usage) - offsetof(struct rusage, ru_maxrss)) / sizeof(long); i++)
+        if (counters[i] < 0)
+            return false;
+    return sensible_time(&usage->ru_utime) && sensible_time(&usage->ru_stime);
+}
+
+/* The host's figures for this process or thread; zeroes with an error: 0 or -errno. */
 int process_usage(int who, struct rusage *usage)
 {
     size_t mark = bounce_mark();
     void *untrusted_usage = bounce_alloc(sizeof(*usage));
 
+    memset(usage, 0, sizeof(*usage));
     if (!untrusted_usage)
         return -ENOMEM;
     long untrusted_result = ocall_syscall(__NR_getrusage, who, (long)untrusted_usage, 0, 0, 0, 0);
     untrusted_read(usage, untrusted_usage, sizeof(*usage));
     bounce_release(mark);
-    if (untrusted_result)
-        return -EINVAL;
-    long *counters = &usage->ru_maxrss;
-    for (size_t i = 0; i < (sizeof(*usage) - offsetof(struct rusage, ru_maxrss)) / sizeof(long); i++)
-        if (counters[i] < 0)
-            return -EINVAL;
-    return sensible_time(&usage->ru_utime) && sensible_time(&usage->ru_stime) ? 0 : -EINVAL;
+    if (!untrusted_result && sensible_usage(usage))
+        return 0;
+    memset(usage, 0, sizeof(*usage));
+    return -EINVAL;
 }
 
 long sys_getrusage(SYSCALL_ARGS)
