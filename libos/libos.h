@@ -41,6 +41,12 @@ extern lock_t threads_lock;
 struct thread *threads_first(void);                    /* under threads_lock */
 int threads_init(void);                                /* makes the first thread current */
 uint32_t threads_count(void);
+/* execve: 0 when the caller is the only thread, and the process's first; -EINTR if another one does the same. The others end
+ * on their way back to the program. */
+int threads_end_others(void);
+/* Must the current thread end? Then blocking calls come back, as for a signal. */
+bool thread_dying(void);
+_Noreturn void thread_die(void);
 
 /* ---- signals (signal/) ------------------------------------------------------------------------------------------- */
 int signals_init(void);
@@ -74,6 +80,7 @@ long file_pread(struct file *file, void *buf, size_t n, uint64_t offset); /* buf
 /* The host's descriptor of it, -1 if it has none. */
 int file_host_fd(const struct file *file);
 void file_put(struct file *file);
+bool file_executable(struct file *file); /* a regular one, with an x bit */
 const char *fs_cwd(void);
 
 /* ---- time (time/) --------------------------------------------------------------------------------------------------- */

@@ -55,6 +55,9 @@ SYSCALL(302, prlimit64)
 SYSCALL(309, getcpu)
 SYSCALL(318, getrandom)
 
+SYSCALL(59, execve)
+SYSCALL(322, execveat)
+
 /* ---- mm/ ---- */
 SYSCALL(9, mmap)
 SYSCALL(10, mprotect)

@@ -43,6 +43,13 @@ void file_put(struct file *file)
     kfree(file);
 }
 
+bool file_executable(struct file *file)
+{
+    struct stat stat;
+
+    return !file_stat(file, &stat) && (stat.st_mode & S_IFMT) == S_IFREG && stat.st_mode & 0111;
+}
+
 /* The position moves there and back: a file that is read by its position meanwhile is not mapped by anybody sane. */
 uint64_t file_next_data(struct file *file, uint64_t from, uint64_t end)
 {

@@ -138,6 +138,7 @@ struct file *fd_take(uint32_t fd);                   /* out of the table, with i
 long fd_cloexec(uint32_t fd, int set);               /* set < 0: asks */
 uint32_t fd_table_size(void);
 void fd_table_init(void);
+void fd_close_on_exec(void);
 
 /* ---- hostfile.c -------------------------------------------------------------------------------------------------- */
 extern const struct file_ops host_file_ops;

@@ -45,6 +45,15 @@ void fd_table_init(void)
     size = 0;
 }
 
+void fd_close_on_exec(void)
+{
+    for (uint32_t fd = 0; fd < fd_table_size(); fd++) {
+        struct file *file = fd_cloexec(fd, -1) == 1 ? fd_take(fd) : NULL;
+        if (file)
+            file_put(file);
+    }
+}
+
 uint32_t fd_table_size(void)
 {
     return __atomic_load_n(&size, __ATOMIC_RELAXED);

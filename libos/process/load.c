@@ -224,13 +224,23 @@ static int first_line(struct file *file, char line[SCRIPT_LINE], char *cause)
     return 1;
 }
 
+static int may_execute(struct file *file, char *cause)
+{
+    if (file_executable(file))
+        return 0;
+    format(cause, ELF_CAUSE_SIZE, "not a regular file, or not executable");
+    return -EACCES;
+}
+
 /* Follows scripts to the program behind them. */
-static int open_program(struct executable *e, char *cause)
+static int open_program(struct executable *e, bool strict, char *cause)
 {
     char line[SCRIPT_LINE];
 
     for (unsigned depth = 0;; depth++) {
         int status = open_file(e->path, &e->file, cause);
+        if (!status && strict)
+            status = may_execute(e->file, cause);
         if (!status)
             status = first_line(e->file, line, cause);
         if (status <= 0)
@@ -260,7 +270,7 @@ void executable_close(struct executable *e)
     kfree(e);
 }
 
-int executable_open(struct executable **out, const char *path, char *cause)
+int executable_open(struct executable **out, const char *path, bool strict, char *cause)
 {
     struct executable *e = kzalloc(sizeof(*e));
 
@@ -272,7 +282,7 @@ int executable_open(struct executable **out, const char *path, char *cause)
     format(cause, ELF_CAUSE_SIZE, "the runtime has no memory to load it"); /* unless something else is said */
     e->path = path;
     e->prefix_start = SCRIPT_PREFIX;
-    int error = open_program(e, cause);
+    int error = open_program(e, strict, cause);
     if (!error)
         error = parse(e->file, &e->image, cause);
     if (!error && e->image.interpreter[0])

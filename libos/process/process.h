@@ -57,11 +57,13 @@ struct executable {
     uint32_t prefix_start, texts;
     char *text[SCRIPT_DEPTH];
 };
-/* 0 or -errno; then cause (ELF_CAUSE_SIZE bytes) says why. path must outlive it. */
-int executable_open(struct executable **out, const char *path, char *cause);
+/* 0 or -errno; then cause (ELF_CAUSE_SIZE bytes) says why. path must outlive it. strict: files have to be regular ones with
+ * an x bit, as for execve; what the configuration names need not. */
+int executable_open(struct executable **out, const char *path, bool strict, char *cause);
 void executable_close(struct executable *e);
 /* Maps it into an empty address space. */
 bool executable_load(const struct executable *e, struct program *program, char *cause);
+void process_name_thread(const char *path);
 /* Takes program->argv, program->envp and an executable to the first instruction: current_regs() and the vector state
  * are set. False: cause says why. */
 bool process_enter(const struct executable *e, struct program *program, char *cause);

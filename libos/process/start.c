@@ -41,7 +41,7 @@ static void init(const char *what, int error)
 }
 
 /* The thread's name, as execve sets it: the path's last part. */
-static void name_thread(const char *path)
+void process_name_thread(const char *path)
 {
     char *name = current_thread()->name;
     /* cppcheck-suppress nullPointerRedundantCheck; start_fail does not return */
@@ -104,10 +104,10 @@ void libos_start(void)
     init("signals", signals_init());
     if (!path)
         start_fail(126, "libos.entrypoint", "the configuration names no program: set it in the manifest");
-    name_thread(path);
+    process_name_thread(path);
     collect_arguments(&program);
     const char **argv = program.argv;
-    int error = executable_open(&e, path, cause);
+    int error = executable_open(&e, path, false, cause);
     if (error)
         start_fail(error == -ENOENT || error == -ENOTDIR ? 127 : 126, path, cause);
     if (!process_enter(e, &program, cause))

@@ -133,6 +133,17 @@ void actions_init(void)
     }
 }
 
+void actions_exec(void)
+{
+    for (int sig = 1; sig <= SIGNAL_MAX; sig++) {
+        lock(&signals_lock);
+        bool ignored = actions[sig].handler == HANDLER_IGNORE;
+        actions[sig] = (struct action){.handler = ignored ? HANDLER_IGNORE : HANDLER_DEFAULT};
+        unlock(&signals_lock);
+        watch(sig);
+    }
+}
+
 static void install(int sig, const struct action *action)
 {
     lock(&threads_lock);

@@ -209,6 +209,8 @@ void libos_return(struct checkpoint *regs, bool from_syscall)
     struct siginfo_image info;
     struct action action;
 
+    if (thread_dying())
+        thread_die();
     thread->regs = regs;
     regs->rflags &= ~(uint64_t)FLAG_TF; /* it would step the runtime's way to the application, for ever */
     if (!from_syscall) {

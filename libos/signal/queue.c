@@ -343,7 +343,7 @@ bool signals_pending(void)
     signal_poll_host();
     uint64_t set = __atomic_load_n(&s->pending.set, __ATOMIC_SEQ_CST) |
                    __atomic_load_n(&shared_pending.set, __ATOMIC_SEQ_CST);
-    return set & ~s->mask;
+    return (set & ~s->mask) || thread_dying();
 }
 
 int interrupted(void)

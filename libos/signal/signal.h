@@ -93,6 +93,7 @@ enum signal_default signal_default(int sig);
 bool action_ignores(int sig);           /* under signals_lock */
 bool signal_forwarded(int sig);         /* has the host been asked to report it? */
 void actions_init(void);
+void actions_exec(void);                /* execve: handlers become the default, what is ignored stays so */
 /* The host's timer signal, for time/. */
 int signal_watch_timer(void);
 #define HOST_TIMER_SIGNAL 63

@@ -106,6 +106,73 @@ static void clear_child_tid(uint64_t address)
     futex_wake(address, 1, ~0u);
 }
 
+/* ---- execve ---------------------------------------------------------------------------------------------------------- */
+static struct thread *survivor; /* under threads_lock */
+#define LOOK_AGAIN 10000000     /* ns; a thread may have been made after we looked */
+
+bool thread_dying(void)
+{
+    const struct thread *s = __atomic_load_n(&survivor, __ATOMIC_RELAXED);
+
+    return s && s != current_thread();
+}
+
+static void kick_others(void)
+{
+    uint32_t slots[64], n;
+
+    do {
+        n = 0;
+        lock(&threads_lock);
+        for (const struct thread *t = first; t; t = t->next)
+            if (t != current_thread() && n < sizeof(slots) / sizeof(slots[0]))
+                slots[n++] = t->slot;
+        unlock(&threads_lock);
+        for (uint32_t i = 0; i < n; i++) {
+            kick(slots[i]);
+            unpark(slots[i]);
+        }
+        if (n)
+            park(LOOK_AGAIN);
+    } while (threads_count() > 1);
+}
+
+int threads_end_others(void)
+{
+    struct thread *self = current_thread();
+
+    lock(&threads_lock);
+    bool ours = !survivor;
+    if (ours)
+        __atomic_store_n(&survivor, self, __ATOMIC_RELAXED);
+    unlock(&threads_lock);
+    if (!ours)
+        return -EINTR;
+    kick_others();
+    lock(&threads_lock);
+    self->tid = process_pid();
+    __atomic_store_n(&survivor, NULL, __ATOMIC_RELAXED);
+    unlock(&threads_lock);
+    return 0;
+}
+
+/* The program that its memory belongs to is over: nothing is written there. */
+_Noreturn void thread_die(void)
+{
+    struct thread *thread = current_thread();
+
+    thread_retire();
+    signals_thread_exit(thread);
+    lock(&threads_lock);
+    thread_unlink(thread);
+    uint32_t waiter = survivor->slot;
+    unlock(&threads_lock);
+    set_current_thread(NULL);
+    kfree(thread);
+    unpark(waiter);
+    thread_exit();
+}
+
 /* The last thread's code is the process's. From thread_retire() on a new thread waits for our TCS instead of failing:
  * the program can only learn afterwards that we are gone. */
 long sys_exit(SYSCALL_ARGS)

@@ -164,3 +164,10 @@ long sys_timer_delete(SYSCALL_ARGS)
     kfree(t);
     return t ? 0 : -EINVAL;
 }
+
+/* A new program has none. */
+void timers_exec(void)
+{
+    for (int id = 0; __atomic_load_n(&timer_count, __ATOMIC_RELAXED) && id >= 0; id++)
+        (void)sys_timer_delete(id, 0, 0, 0, 0, 0);
+}

@@ -32,6 +32,7 @@ struct timespec_image ns_timespec(int64_t ns);
 /* ---- timers.c ---------------------------------------------------------------------------------------------------- */
 /* The host's timer signal came: expire what is due. */
 void timers_run(void);
+void timers_exec(void);       /* execve: the program's POSIX timers go */
 /* A signal of a timer is being delivered. */
 struct siginfo_image;
 void timer_signal_taken(struct siginfo_image *info);

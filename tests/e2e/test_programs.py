@@ -12,7 +12,7 @@ EVERYWHERE = [
 ]
 # Other builds and long ones.
 SOME = ["dirs_musl", "malloc_stress", "malloc_stress_musl", "pipes_musl", "signals_blocking_musl", "threads_many",
-        "faults_dyn", "files_dyn", "memory_dyn", "mmap_shared", "threads_dyn", "timers_dyn", "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
+        "exec", "exec_dyn", "faults_dyn", "files_dyn", "memory_dyn", "mmap_shared", "threads_dyn", "timers_dyn", "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
 
 
 def check(vigil, name, hz, *args, **more):
@@ -39,6 +39,11 @@ def test_some(vigil, name, hz):
 ])
 def test_events(vigil, section, hz):
     check(vigil, "events", hz, "--only", section)
+
+
+@pytest.mark.parametrize("name", ["exec", "exec_dyn"])
+def test_many_programs(vigil, name, hz):
+    check(vigil, name, hz, "again")
 
 
 @EVERY_RATE
