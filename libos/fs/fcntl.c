@@ -126,7 +126,9 @@ static long fcntl_file(struct file *file, int fd, int command, long arg)
         return 0;
     case F_ADD_SEALS:
     case F_GET_SEALS:
-        return file->host_fd < 0 ? -EINVAL : host_call(__NR_fcntl, INT_LIMIT, file->host_fd, command, (int)arg, 0, 0);
+        if (file->host_fd < 0)
+            return file->ops->seal ? file->ops->seal(file, command, (uint32_t)arg) : -EINVAL;
+        return host_call(__NR_fcntl, INT_LIMIT, file->host_fd, command, (int)arg, 0, 0);
     default:
         log_line(VIGIL_LOG_DEBUG, "fcntl: command %d is not supported: EINVAL", command);
         return -EINVAL;

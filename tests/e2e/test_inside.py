@@ -13,6 +13,11 @@ def test_pseudo_files(vigil, name, hz):
     assert native.status == 0 and b"devices: ok" in native.stdout, native
 
 
+def test_memory_and_timers_as_descriptors(vigil, hz):
+    native = vigil.compare(PROGRAMS / "descriptors", hz=hz)
+    assert native.status == 0 and b"errors of timers: ok" in native.stdout, native
+
+
 def manifest(vigil, tmp_path, program, mounts):
     path = tmp_path / "inside.manifest"
     path.write_text(f"""

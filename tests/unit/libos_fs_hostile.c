@@ -383,6 +383,39 @@ static void no_answer_reaches_beyond_the_buffers(void **state)
     }
 }
 
+static void expired_often(long a0, long a1, long a2, long a3)
+{
+    (void)a0, (void)a2, (void)a3;
+    *(uint64_t *)a1 = 1000;
+}
+
+/* The host may say so late, but not that a timer has expired that is not due, or more often than it can have. */
+static void a_timer_expires_by_the_clock(void **state)
+{
+    const int64_t later[4] = {0, 0, 3600, 0}, often[4] = {0, 20000000, 0, 1};
+    (void)state;
+    long fd = sys(__NR_timerfd_create, 1 /* CLOCK_MONOTONIC */, O_NONBLOCK), at = (long)map(4096);
+    assert_int_equal(sys(__NR_read, fd, out(), 8), -EAGAIN);
+    assert_int_equal(copy_to_user((void *)at, later, sizeof(later)), 0);
+    assert_int_equal(sys(__NR_timerfd_settime, fd, 0, at, 0), 0);
+    lie(__NR_read, 8, expired_often);
+    assert_int_equal(sys(__NR_read, fd, out(), 8), -EIO);
+    assert_int_equal(copy_to_user((void *)at, often, sizeof(often)), 0);
+    assert_int_equal(sys(__NR_timerfd_settime, fd, 0, at, 0), 0);
+    usleep(70000);
+    assert_int_equal(sys(__NR_read, fd, out(), 8), 8);
+    uint64_t count = *(uint64_t *)peek(8);
+    assert_true(count >= 4 && count < 100); /* not the host's 1000 */
+    EACH_IMPOSSIBLE {
+        lie(__NR_timerfd_settime, impossible[i], NULL);
+        assert_int_equal(sys(__NR_timerfd_settime, fd, 0, at, 0), -EIO);
+    }
+    lie(__NR_timerfd_create, -600, NULL);
+    assert_int_equal(sys(__NR_timerfd_create, 1, 0), -EIO);
+    fake_host = NULL;
+    close_all(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +429,7 @@ int main(void)
         FS_TEST(poll_believes_only_what_was_asked),
         FS_TEST(epoll_believes_only_what_it_watches),
         FS_TEST(no_answer_reaches_beyond_the_buffers),
+        FS_TEST(a_timer_expires_by_the_clock),
     };
     return cmocka_run_group_tests_name("fs hostile", tests, NULL, NULL);
 }

@@ -29,16 +29,20 @@ static long tmpfs_read(struct file *file, struct io *io, int64_t offset)
 static long tmpfs_write(struct file *file, struct io *io, int64_t offset)
 {
     bool append = __atomic_load_n(&file->flags, __ATOMIC_RELAXED) & O_APPEND;
-    uint64_t end;
+    struct tmpfs_node *node = node_of(file);
+    uint32_t seals = __atomic_load_n(&node->seals, __ATOMIC_RELAXED);
+    uint64_t end, limit = seals & F_SEAL_GROW ? 0 : STORE_MAX;
     long result;
 
+    if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+        return -EPERM;
     if (!io->left)
         return 0;
-    tmpfs_touch(node_of(file), STALE_MTIME | STALE_CTIME);
+    tmpfs_touch(node, STALE_MTIME | STALE_CTIME);
     if (offset >= 0)
-        return store_write(&node_of(file)->data, io, append ? -1 : offset, STORE_MAX, NULL);
+        return store_write(&node->data, io, append ? -1 : offset, limit, NULL);
     lock(&file->position_lock);
-    result = store_write(&node_of(file)->data, io, append ? -1 : file->position, STORE_MAX, &end);
+    result = store_write(&node->data, io, append ? -1 : file->position, limit, &end);
     if (result > 0)
         file->position = (int64_t)end;
     unlock(&file->position_lock);
@@ -73,13 +77,18 @@ static long tmpfs_change(struct file *file, const struct change *change)
 static long tmpfs_allocate(struct file *file, int mode, uint64_t offset, uint64_t length)
 {
     struct store *data = &node_of(file)->data;
+    uint32_t seals = __atomic_load_n(&node_of(file)->seals, __ATOMIC_RELAXED);
 
     switch (mode) {
     case 0:
     case FALLOC_FL_KEEP_SIZE:
+        if (seals & F_SEAL_GROW && offset + length > store_size(data))
+            return -EPERM;
         tmpfs_touch(node_of(file), STALE_CTIME);
         return store_allocate(data, offset, length, mode);
     case FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+        if (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
+            return -EPERM;
         tmpfs_touch(node_of(file), STALE_MTIME | STALE_CTIME);
         store_punch(data, offset, length);
         return 0;
@@ -173,6 +182,7 @@ const struct file_ops tmpfs_file_ops = {
     .change = tmpfs_change,
     .allocate = tmpfs_allocate,
     .flock = tmpfs_flock,
+    .seal = tmpfs_seal,
     .link = tmpfs_link_file,
     .reopen = tmpfs_reopen,
     .ready = tmpfs_ready,

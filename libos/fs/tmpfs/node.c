@@ -40,6 +40,7 @@ struct tmpfs_node *tmpfs_node_new(uint32_t mode, uint32_t device)
     node->device = device;
     node->ino = __atomic_add_fetch(&inodes, 1, __ATOMIC_RELAXED);
     node->stale = STALE_ALL;
+    node->seals = F_SEAL_SEAL;
     node->cookies = 2; /* behind "." and ".." */
     return node;
 }
@@ -130,10 +131,19 @@ static bool owner(const struct tmpfs_node *node)
     return !process_uid() || node->uid == process_uid();
 }
 
+static long resize(struct tmpfs_node *node, uint64_t size)
+{
+    uint64_t now = store_size(&node->data);
+
+    if ((size < now && node->seals & F_SEAL_SHRINK) || (size > now && node->seals & F_SEAL_GROW))
+        return -EPERM;
+    return store_truncate(&node->data, size);
+}
+
 long tmpfs_node_change(struct tmpfs_node *node, const struct change *change)
 {
     if (change->what & CHANGE_SIZE) {
-        long status = (node->mode & S_IFMT) == S_IFREG ? store_truncate(&node->data, change->size) : -EINVAL;
+        long status = (node->mode & S_IFMT) == S_IFREG ? resize(node, change->size) : -EINVAL;
         if (status)
             return status;
         tmpfs_touch(node, STALE_MTIME | STALE_CTIME);

@@ -21,6 +21,7 @@ struct tmpfs_node {
     int64_t atime, mtime, ctime; /* ns */
     uint32_t stale; /* times that are to become those of the next look: asking the host at each write costs more
                      * than the write */
+    uint32_t seals;             /* F_SEAL_*: only files of memfd_create may have other than F_SEAL_SEAL */
     bool may_link;              /* O_TMPFILE: has had no name yet */
     struct store data;          /* of a regular file */
     char *target;               /* of a link */
@@ -30,6 +31,7 @@ struct tmpfs_node {
     int64_t cookies;
     struct file_locks locks;
 };
+#define MEMFD_DEVICE 0x7f
 #define STALE_ATIME 1u
 #define STALE_MTIME 2u
 #define STALE_CTIME 4u
@@ -63,6 +65,9 @@ struct tmpfs_node *tmpfs_entry_remove(struct tmpfs_entry *entry);  /* frees the 
 
 /* ---- tmpfs.c: a (further) name */
 long tmpfs_link_node(struct tmpfs_node *node, const struct path *to);
+
+/* ---- memfd.c: F_ADD_SEALS and F_GET_SEALS */
+long tmpfs_seal(struct file *file, int command, uint32_t seals);
 
 /* ---- file.c ------------------------------------------------------------------------------------------------------ */
 /* Takes a reference of its own. */
