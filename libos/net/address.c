@@ -32,6 +32,12 @@ static long path_for_host(struct address *host, const struct address *address, b
     long status = path_from_string(&path, AT_FDCWD, name, follow ? 0 : PATH_NOFOLLOW);
     if (status)
         return status;
+    if (path->fs) {
+        log_line(VIGIL_LOG_ERROR, "%s: a UNIX socket cannot have a name in a file system inside the enclave: mount its directory "
+                 "from the host", name);
+        path_free(path);
+        return -EPERM;
+    }
     status = policy_check(path);
     size_t length = strlen(path->host);
     if (!status && length >= UNIX_PATH_SIZE) {
@@ -55,7 +61,7 @@ long address_for_host(struct address *host, const struct address *address, bool 
 
 static bool family_known(uint16_t family)
 {
-    return family == AF_UNSPEC || family == AF_UNIX || family == AF_INET || family == AF_INET6;
+    return family == AF_UNSPEC || family == AF_UNIX || family == AF_INET || family == AF_INET6 || family == AF_NETLINK;
 }
 
 long address_from_host(struct address *address, const void *untrusted_address, uint32_t untrusted_length)

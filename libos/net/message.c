@@ -3,11 +3,12 @@
  * Sending and receiving. Data crosses in bounce memory, once; a datagram in one piece, a stream in as many as it takes. */
 #include "libos/net/net.h"
 
+#include <linux/poll.h>
 #include <linux/time.h>
 
 #define SEND_FLAGS (MSG_OOB | 0x4u | MSG_DONTWAIT | MSG_EOR | 0x800u | MSG_NOSIGNAL | 0x8000u | 0x20000000u)
 #define RECEIVE_FLAGS (MSG_OOB | MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT | MSG_WAITALL | MSG_ERRQUEUE | MSG_CMSG_CLOEXEC)
-#define ANSWERED_FLAGS (MSG_OOB | MSG_CTRUNC | MSG_TRUNC | MSG_EOR | MSG_ERRQUEUE | MSG_CMSG_CLOEXEC)
+#define ANSWERED_FLAGS (MSG_OOB | MSG_CTRUNC | MSG_TRUNC | MSG_EOR | MSG_ERRQUEUE)
 #define MARGIN 4096u                /* of bounce memory, for what is not data */
 
 /* What the host is shown of a message: one piece of memory each. */
@@ -16,11 +17,6 @@ struct untrusted_message {
     struct piece piece;
     uint8_t name[ADDRESS_SIZE];
 };
-
-static bool waits(struct file *file, uint32_t flags)
-{
-    return !file_nonblocking(file) && !(flags & MSG_DONTWAIT);
-}
 
 /* Room for the next piece: all of a datagram, so that it stays one. */
 static long piece_size(const struct file *file, const struct io *io, size_t *size)
@@ -34,6 +30,13 @@ static long piece_size(const struct file *file, const struct io *io, size_t *siz
         return 0;
     *size = room;
     return socket_is_stream(file) && room ? 0 : -EMSGSIZE;
+}
+
+/* The host did less than all of it: because an interrupt of the enclave cut it short, unless the program is not to wait or
+ * a signal is there. */
+static bool goes_on(const struct file *file, uint32_t flags)
+{
+    return socket_is_stream(file) && !file_nonblocking(file) && !(flags & MSG_DONTWAIT) && !interrupted();
 }
 
 /* ---- sending ----------------------------------------------------------------------------------------------------- */
@@ -54,7 +57,8 @@ static long send_message(struct file *file, const void *untrusted_data, size_t n
         m.head.name_length = to->length;
     }
     untrusted_write(untrusted_message, &m, sizeof(m));
-    return net_call(waits(file, flags), __NR_sendmsg, (long)n, file->host_fd, (long)untrusted_message, flags | MSG_NOSIGNAL, 0, 0, 0);
+    const long arguments[6] = {file->host_fd, (long)untrusted_message, flags | MSG_NOSIGNAL};
+    return net_call_blocking(file, POLLOUT, flags, __NR_sendmsg, (long)n, arguments);
 }
 
 static long send_piece(struct file *file, const void *untrusted_data, size_t n, uint32_t flags, const struct address *to,
@@ -66,8 +70,26 @@ static long send_piece(struct file *file, const void *untrusted_data, size_t n, 
         return send_message(file, untrusted_data, n, flags, to, control, length);
     if (to && !(untrusted_to = host_put(to->bytes, ADDRESS_SIZE)))
         return -ENOMEM;
-    return net_call(waits(file, flags), __NR_sendto, (long)n, file->host_fd, (long)untrusted_data, (long)n, flags | MSG_NOSIGNAL,
-                    (long)untrusted_to, to ? to->length : 0);
+    const long arguments[6] = {file->host_fd, (long)untrusted_data, (long)n, flags | MSG_NOSIGNAL, (long)untrusted_to, to ? to->length : 0};
+    return net_call_blocking(file, POLLOUT, flags, __NR_sendto, (long)n, arguments);
+}
+
+/* All of a piece, as far as the program waits for it; to and control go with its first part. */
+static long send_all(struct file *file, const char *untrusted_data, size_t n, uint32_t flags, const struct address *to,
+                     const void *control, size_t length)
+{
+    size_t sent = 0;
+    long result;
+
+    do {
+        size_t mark = bounce_mark();
+        result = send_piece(file, untrusted_data + sent, n - sent, flags, to, control, length);
+        bounce_release(mark);
+        length = 0;
+        if (result > 0)
+            sent += (size_t)result;
+    } while (result > 0 && sent < n && goes_on(file, flags));
+    return sent ? (long)sent : result;
 }
 
 long socket_send(struct file *file, struct io *io, uint32_t flags, const struct address *to, const void *control, size_t length)
@@ -86,7 +108,7 @@ long socket_send(struct file *file, struct io *io, uint32_t flags, const struct 
         if (result >= 0 && (size_t)result < n && !socket_is_stream(file))
             result = -EFAULT; /* half a datagram is none */
         if (result >= 0)
-            result = send_piece(file, untrusted_data, (size_t)result, flags, to, control, length);
+            result = send_all(file, untrusted_data, n = (size_t)result, flags, to, control, length);
         bounce_release(mark);
         length = 0; /* goes with the first piece */
         if (result > 0)
@@ -114,14 +136,15 @@ static long receive_message(struct file *file, void *untrusted_data, size_t n, u
                               .vector = (uint64_t)&untrusted_message->piece, .count = 1, .control = (uint64_t)untrusted_control,
                               .control_length = room};
     untrusted_write(untrusted_message, &m, sizeof(m));
-    long result = net_call(waits(file, flags), __NR_recvmsg, max, file->host_fd, (long)untrusted_message, flags | MSG_CMSG_CLOEXEC, 0, 0, 0);
+    const long arguments[6] = {file->host_fd, (long)untrusted_message, flags | MSG_CMSG_CLOEXEC};
+    long result = net_call_blocking(file, POLLIN, flags, __NR_recvmsg, max, arguments);
     if (result < 0)
         return result;
     untrusted_read(&m.head, untrusted_message, sizeof(m.head));
     if (m.head.control_length > room)
-        return host_result(__NR_recvmsg, (long)m.head.control_length, 0);
+        return host_result(__NR_recvmsg, INT64_MAX, 0);
     r->control_length = m.head.control_length;
-    r->flags = m.head.flags & ANSWERED_FLAGS & ~MSG_CMSG_CLOEXEC;
+    r->flags = (m.head.flags & ANSWERED_FLAGS) | (flags & MSG_CMSG_CLOEXEC);
     if (r->control_length)
         untrusted_read(r->control, untrusted_control, r->control_length);
     if (r->from) {
@@ -138,8 +161,9 @@ static long receive_from(struct file *file, void *untrusted_data, size_t n, uint
 
     if (from && !(untrusted_name = host_put(&name, sizeof(name))))
         return -ENOMEM;
-    long result = net_call(waits(file, flags), __NR_recvfrom, max, file->host_fd, (long)untrusted_data, (long)n, flags,
-                           from ? (long)untrusted_name->bytes : 0, from ? (long)&untrusted_name->length : 0);
+    const long arguments[6] = {file->host_fd, (long)untrusted_data, (long)n, flags, from ? (long)untrusted_name->bytes : 0,
+                               from ? (long)&untrusted_name->length : 0};
+    long result = net_call_blocking(file, POLLIN, flags, __NR_recvfrom, max, arguments);
     if (result < 0 || !from)
         return result;
     untrusted_read(&name.length, &untrusted_name->length, sizeof(name.length));
@@ -179,7 +203,7 @@ long socket_receive(struct file *file, struct io *io, uint32_t flags, struct rec
         bounce_release(mark);
         if (result > 0)
             done += result;
-        if (result <= 0 || (size_t)result < n)
+        if (result <= 0 || ((size_t)result < n && !goes_on(file, flags)))
             break;
     } while (io->left && flags & MSG_WAITALL && !(flags & MSG_PEEK) && socket_is_stream(file));
     bounce_release(start);

@@ -11,6 +11,7 @@
 #define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
+#define AF_NETLINK 16            /* the host's interfaces and routes (if_nameindex, getaddrinfo) */
 
 #define SOCK_STREAM 1
 #define SOCK_DGRAM 2
@@ -39,6 +40,7 @@ struct address { uint32_t length; union { uint16_t family; uint8_t bytes[ADDRESS
 
 struct socket {
     int family, type, protocol;
+    int64_t receive_timeout, send_timeout; /* ns, 0: none */
     lock_t lock;                    /* guards the names */
     struct address local, peer;     /* of UNIX sockets, as the program calls them; length 0: not known here */
 };
@@ -51,8 +53,11 @@ struct message {                    /* struct msghdr */
 };
 
 /* ---- socket.c ---------------------------------------------------------------------------------------------------- */
-/* A call on a socket of the host. waits: it may block, and a signal ends it with -ERESTARTSYS. */
-long net_call(bool waits, long nr, long max, long a0, long a1, long a2, long a3, long a4, long a5);
+/* A call on a socket of the host that does not block. */
+long net_call(long nr, long max, long a0, long a1, long a2, long a3, long a4, long a5);
+/* One that blocks unless the file or flags (MSG_DONTWAIT) say otherwise: for events (POLLIN, POLLOUT), as long as the socket's
+ * timeout says. A signal ends it with -ERESTARTSYS, or, as on Linux, with -EINTR if there is a timeout. */
+long net_call_blocking(struct file *file, short events, uint32_t flags, long nr, long max, const long arguments[6]);
 /* With a reference; NULL: *error is -EBADF or -ENOTSOCK. */
 struct file *socket_from_fd(int fd, long *error);
 /* NULL for a descriptor that came from outside: only the host knows what it is. */

@@ -17,6 +17,7 @@
 #define NETFILTER_LAST_IPV6 65
 #define TCP_ZEROCOPY_RECEIVE 35
 #define ERRNO_LIMIT 133
+#define SECONDS_MAX 1000000000ll
 
 static long check_option(int level, int option)
 {
@@ -47,6 +48,20 @@ static long check_option(int level, int option)
     return refused ? -ENOPROTOOPT : 0;
 }
 
+/* The host's calls are cut short and begun again: how long they may take in all is kept here. */
+static void note_timeout(struct socket *s, int option, const char *value, int length)
+{
+    int64_t time[2];
+    bool receives = option == SO_RCVTIMEO_OLD || option == SO_RCVTIMEO_NEW;
+
+    if (!s || length < (int)sizeof(time) || (!receives && option != SO_SNDTIMEO_OLD && option != SO_SNDTIMEO_NEW))
+        return;
+    memcpy(time, value, sizeof(time)); /* Linux has accepted it: microseconds are in range, and the rest is bounded here */
+    int64_t seconds = time[0] < 0 ? 0 : time[0] > SECONDS_MAX ? SECONDS_MAX : time[0];
+    int64_t ns = seconds * 1000000000 + (time[1] < 0 || time[1] >= 1000000 ? 0 : time[1] * 1000);
+    __atomic_store_n(receives ? &s->receive_timeout : &s->send_timeout, ns, __ATOMIC_RELAXED);
+}
+
 static long set_option(struct file *file, int level, int option, uint64_t user, int length)
 {
     char value[OPTION_SIZE] = {0};
@@ -61,7 +76,10 @@ static long set_option(struct file *file, int level, int option, uint64_t user, 
     void *untrusted_value = host_put(value, length ? (size_t)length : 1);
     if (!untrusted_value)
         return -ENOMEM;
-    return net_call(false, __NR_setsockopt, 0, file->host_fd, level, option, (long)untrusted_value, length, 0);
+    status = net_call(__NR_setsockopt, 0, file->host_fd, level, option, (long)untrusted_value, length, 0);
+    if (!status && level == SOL_SOCKET)
+        note_timeout(socket_of(file), option, value, length);
+    return status;
 }
 
 long sys_setsockopt(SYSCALL_ARGS)
@@ -123,7 +141,7 @@ static long get_option(struct file *file, int level, int option, uint64_t user, 
     char *untrusted = host_put(&data, sizeof(data));
     if (!untrusted)
         return -ENOMEM;
-    status = net_call(false, __NR_getsockopt, 0, file->host_fd, level, option, (long)untrusted + (long)offsetof(__typeof__(data), value),
+    status = net_call(__NR_getsockopt, 0, file->host_fd, level, option, (long)untrusted + (long)offsetof(__typeof__(data), value),
                       (long)untrusted, 0);
     if (status)
         return status;

@@ -4,16 +4,56 @@
 #include "libos/net/net.h"
 
 #include <linux/in.h>
+#include <linux/poll.h>
+#include <linux/time.h>
 
 #include <asm/socket.h>
 
-long net_call(bool waits, long nr, long max, long a0, long a1, long a2, long a3, long a4, long a5)
+#define NS 1000000000ll
+
+long net_call(long nr, long max, long a0, long a1, long a2, long a3, long a4, long a5)
 {
+    long untrusted_result;
+
+    do {
+        untrusted_result = ocall_syscall(nr, a0, a1, a2, a3, a4, a5);
+    } while (untrusted_result == -EINTR);
+    return host_result(nr, untrusted_result, max);
+}
+
+/* A call of the host's was cut short, by an interrupt of the enclave if by nothing else. It would begin its timeout anew, so
+ * what is left of it passes in poll. -EAGAIN: nothing is left. */
+static long wait_for_rest(const struct file *file, short events, int64_t deadline)
+{
+    int64_t left = deadline - time_now(CLOCK_MONOTONIC), time[2] = {left / NS, left % NS};
+    struct pollfd poll = {.fd = file->host_fd, .events = events};
+    size_t mark = bounce_mark();
+    const void *untrusted_poll = host_put(&poll, sizeof(poll)), *untrusted_time = host_put(time, sizeof(time));
+    long status = -EAGAIN;
+
+    if (left > 0)
+        status = untrusted_poll && untrusted_time ? ocall_syscall_intr(__NR_ppoll, (long)untrusted_poll, 1, (long)untrusted_time, 0, 8, 0)
+                                                  : -ENOMEM;
+    bounce_release(mark);
+    return left <= 0 || status == -ENOMEM ? status : status ? 0 : -EAGAIN;
+}
+
+long net_call_blocking(struct file *file, short events, uint32_t flags, long nr, long max, const long a[6])
+{
+    const struct socket *s = socket_of(file);
+    int64_t timeout = !s ? 0 : events == POLLIN ? s->receive_timeout : s->send_timeout;
+    int64_t deadline = timeout ? time_now(CLOCK_MONOTONIC) + timeout : -1;
+
+    if (file_nonblocking(file) || flags & MSG_DONTWAIT)
+        return net_call(nr, max, a[0], a[1], a[2], a[3], a[4], a[5]);
     for (;;) {
-        long untrusted_result = waits ? ocall_syscall_intr(nr, a0, a1, a2, a3, a4, a5) : ocall_syscall(nr, a0, a1, a2, a3, a4, a5);
+        long untrusted_result = ocall_syscall_intr(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
         if (untrusted_result != -EINTR)
             return host_result(nr, untrusted_result, max);
-        int error = waits ? interrupted() : 0;
+        long error = interrupted();
+        if (error)
+            return timeout ? -EINTR : error;
+        error = timeout ? wait_for_rest(file, events, deadline) : 0;
         if (error)
             return error;
     }
@@ -109,7 +149,7 @@ static long ask_int(int host_fd, int option, int *value)
     long status = -ENOMEM;
 
     if (untrusted)
-        status = net_call(false, __NR_getsockopt, 0, host_fd, SOL_SOCKET, option, (long)untrusted, (long)untrusted + 4, 0);
+        status = net_call(__NR_getsockopt, 0, host_fd, SOL_SOCKET, option, (long)untrusted, (long)untrusted + 4, 0);
     if (!status)
         untrusted_read(value, untrusted, sizeof(*value));
     bounce_release(mark);
@@ -127,12 +167,14 @@ struct file *socket_adopt(int host_fd)
     return new_socket(host_fd, family, (type & SOCK_TYPE_MASK) | status, 0);
 }
 
-static long check_kind(int family, int type)
+static long check_kind(int family, int type, int protocol)
 {
+    bool known = family == AF_UNIX || family == AF_INET || family == AF_INET6 || (family == AF_NETLINK && !protocol);
+
     if (type & ~(SOCK_TYPE_MASK | SOCK_NONBLOCK | SOCK_CLOEXEC))
         return -EINVAL;
-    if (family != AF_UNIX && family != AF_INET && family != AF_INET6) {
-        log_line(VIGIL_LOG_DEBUG, "socket: family %d is not supported (UNIX, INET and INET6 are): EAFNOSUPPORT", family);
+    if (!known) {
+        log_line(VIGIL_LOG_DEBUG, "socket: family %d is not supported (UNIX, INET, INET6 and NETLINK_ROUTE are): EAFNOSUPPORT", family);
         return -EAFNOSUPPORT;
     }
     return 0;
@@ -141,11 +183,11 @@ static long check_kind(int family, int type)
 long sys_socket(SYSCALL_ARGS)
 {
     int family = (int)a0, type = (int)a1;
-    long status = check_kind(family, type);
+    long status = check_kind(family, type, (int)a2);
 
     if (status)
         return status;
-    long host_fd = net_call(false, __NR_socket, NET_INT_LIMIT, family, type | SOCK_CLOEXEC, (int)a2, 0, 0, 0);
+    long host_fd = net_call(__NR_socket, NET_INT_LIMIT, family, type | SOCK_CLOEXEC, (int)a2, 0, 0, 0);
     if (host_fd < 0)
         return host_fd;
     struct file *file = new_socket((int)host_fd, family, type, (int)a2);
@@ -188,7 +230,7 @@ static long host_pair(int family, int type, int protocol, int host_fds[2])
     long status = -ENOMEM;
 
     if (untrusted_fds)
-        status = net_call(false, __NR_socketpair, 0, family, type | SOCK_CLOEXEC, protocol, (long)untrusted_fds, 0, 0);
+        status = net_call(__NR_socketpair, 0, family, type | SOCK_CLOEXEC, protocol, (long)untrusted_fds, 0, 0);
     if (!status) {
         untrusted_read(host_fds, untrusted_fds, 2 * sizeof(int));
         if (host_fds[0] < 0 || host_fds[1] < 0 || host_fds[0] == host_fds[1])
@@ -202,7 +244,7 @@ long sys_socketpair(SYSCALL_ARGS)
 {
     int family = (int)a0, type = (int)a1, host_fds[2];
     struct file *ends[2];
-    long status = check_kind(family, type);
+    long status = check_kind(family, type, (int)a2);
 
     if (!status)
         status = host_pair(family, type, (int)a2, host_fds);
@@ -257,8 +299,8 @@ static long with_address(int fd, uint64_t user, long length, long nr)
         status = address_for_host(&host, &address, connects);
     if (!status) {
         const void *untrusted_address = host_put(host.bytes, ADDRESS_SIZE);
-        status = !untrusted_address ? -ENOMEM : net_call(connects && !file_nonblocking(file), nr, 0, file->host_fd,
-                                                         (long)untrusted_address, host.length, 0, 0, 0);
+        const long arguments[6] = {file->host_fd, (long)untrusted_address, host.length};
+        status = !untrusted_address ? -ENOMEM : net_call_blocking(file, POLLOUT, connects ? 0 : MSG_DONTWAIT, nr, 0, arguments);
     }
     /* An autobind (a name of no length) is the host's choice, and asked for. */
     if (!status && address.length > sizeof(uint16_t))
@@ -284,7 +326,7 @@ long sys_listen(SYSCALL_ARGS)
 
     if (!file)
         return status;
-    status = net_call(false, __NR_listen, 0, file->host_fd, (int)a1, 0, 0, 0, 0);
+    status = net_call(__NR_listen, 0, file->host_fd, (int)a1, 0, 0, 0, 0);
     file_put(file);
     return status;
 }
@@ -296,7 +338,7 @@ long sys_shutdown(SYSCALL_ARGS)
 
     if (!file)
         return status;
-    status = net_call(false, __NR_shutdown, 0, file->host_fd, (int)a1, 0, 0, 0, 0);
+    status = net_call(__NR_shutdown, 0, file->host_fd, (int)a1, 0, 0, 0, 0);
     file_put(file);
     return status;
 }
@@ -325,8 +367,8 @@ static long accept_file(struct file *file, int flags, struct address *from, stru
 
     if (!untrusted_name)
         return -ENOMEM;
-    long host_fd = net_call(!file_nonblocking(file), __NR_accept4, NET_INT_LIMIT, file->host_fd, (long)untrusted_name->bytes,
-                            (long)&untrusted_name->length, flags | SOCK_CLOEXEC, 0, 0);
+    const long arguments[6] = {file->host_fd, (long)untrusted_name->bytes, (long)&untrusted_name->length, flags | SOCK_CLOEXEC};
+    long host_fd = net_call_blocking(file, POLLIN, 0, __NR_accept4, NET_INT_LIMIT, arguments);
     if (host_fd < 0)
         return host_fd;
     *accepted = new_socket((int)host_fd, s ? s->family : AF_UNSPEC, (s ? s->type : SOCK_STREAM) | flags, s ? s->protocol : 0);
@@ -381,7 +423,7 @@ static long ask_name(int fd, uint64_t user, uint64_t user_length, long nr)
     if (!file)
         return status;
     struct untrusted_name *untrusted_name = room_for_name();
-    status = untrusted_name ? net_call(false, nr, 0, file->host_fd, (long)untrusted_name->bytes, (long)&untrusted_name->length, 0, 0, 0)
+    status = untrusted_name ? net_call(nr, 0, file->host_fd, (long)untrusted_name->bytes, (long)&untrusted_name->length, 0, 0, 0)
                             : -ENOMEM;
     if (!status && !recall(file, nr == __NR_getpeername, &address))
         status = take_name(&address, untrusted_name);
