@@ -610,21 +610,33 @@ static void add_file(struct mm_area *area)
     file_put(file);
 }
 
+/* The part of an area from addr on that is the heap as a whole, or not at all: neighbours may have become one with it. */
+static struct mm_area heap_or_not(const struct vma *v, uint64_t addr)
+{
+    uint64_t start = v->start > addr ? v->start : addr, end = v->end, low = mm.brk_start, high = page_up(mm.brk);
+    uint64_t present = present_bytes(v);
+    bool heap = start >= low && start < high;
+
+    if (heap && high < end)
+        end = high;
+    else if (start < low && low < high && low < end)
+        end = low;
+    if (present == v->end - v->start || present > end - start)
+        present = end - start;
+    return (struct mm_area){.start = start, .end = end, .present = present, .prot = v->prot, .flags = v->flags, .heap = heap};
+}
+
 bool mm_next_area(uint64_t addr, struct mm_area *area)
 {
     lock(&mm.lock);
     const struct vma *v = vma_find(&mm.set, addr);
     while (v && v->flags & VMA_RUNTIME)
         v = vma_find(&mm.set, v->end);
-    if (v) {
-        *area = (struct mm_area){.start = v->start, .end = v->end, .present = present_bytes(v), .prot = v->prot,
-                                 .flags = v->flags, .name = NULL, .heap = v->start < page_up(mm.brk) && v->end > mm.brk_start};
-    }
+    if (v)
+        *area = heap_or_not(v, addr);
     unlock(&mm.lock);
     if (!v)
         return false;
-    if (area->start < addr) /* the rest of an area with several files */
-        area->start = addr;
     add_file(area);
     return true;
 }

@@ -72,10 +72,12 @@ static bool area_of(const void *address, char rights[5], char name[256])
 
 static void maps(void)
 {
-    char rights[5], name[256];
+    char rights[5], name[256], exe[256] = "";
     int on_stack;
+    CHECK(readlink("/proc/self/exe", exe, sizeof(exe) - 1) > 0);
     CHECK(area_of(&initialised, rights, name) && !strncmp(rights, "rw", 2));
-    CHECK(area_of((void *)maps, rights, name) && strchr(rights, 'x'));
+    CHECK(!strcmp(name, exe));
+    CHECK(area_of((void *)maps, rights, name) && strchr(rights, 'x') && !strcmp(name, exe));
     CHECK(area_of(&on_stack, rights, name) && !strncmp(rights, "rw", 2) && !strcmp(name, "[stack]"));
     char *fresh = mmap(NULL, 3 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     REQUIRE(fresh != MAP_FAILED);

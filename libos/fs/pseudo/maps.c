@@ -85,11 +85,39 @@ static void show_vm_flags(const struct mm_area *a, struct text *text)
              a->prot & PROT_EXEC ? " ex" : "", a->flags & VMA_SHARED ? " sh" : "");
 }
 
+/* An area without a file may be the program's, or begin with a part of it: only that, or what is before it. */
+static void cut(struct mm_area *a, const struct program_map *map)
+{
+    const struct program_segment *s = a->name ? NULL : program_segment(map, a->start, a->end);
+    uint64_t whole = a->end - a->start;
+
+    if (!s)
+        return;
+    if (s->start > a->start) {
+        a->end = s->start;
+    } else {
+        size_t n = strlen(s->name) + 1;
+        a->name = kmalloc(n);
+        if (a->name)
+            memcpy(a->name, s->name, n);
+        a->offset = s->offset + (a->start - s->start);
+        const struct program_segment *next = program_segment(map, a->start + VIGIL_PAGE, a->end);
+        if (s->end < a->end)
+            a->end = s->end;
+        if (next && next != s && next->start < a->end && next->start > a->start)
+            a->end = next->start;
+    }
+    if (a->present == whole || a->present > a->end - a->start)
+        a->present = a->end - a->start;
+}
+
 static long show_areas(struct text *text, bool usage)
 {
+    struct program_map *map = program_map();
     struct mm_area area;
 
     for (uint64_t at = 0; !text->failed && mm_next_area(at, &area); at = area.end) {
+        cut(&area, map);
         show_area(&area, text);
         if (usage) {
             show_usage(&area, text);
@@ -97,6 +125,7 @@ static long show_areas(struct text *text, bool usage)
         }
         kfree(area.name);
     }
+    kfree(map);
     return 0;
 }
 

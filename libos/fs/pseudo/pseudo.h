@@ -70,6 +70,21 @@ long show_stat(const struct pseudo_at *at, struct text *text);
 long show_statm(const struct pseudo_at *at, struct text *text);
 extern const struct pseudo_each each_fd, each_fdinfo;
 
+/* ---- program.c: which memory holds what the program was started from --------------------------------------------- */
+#define PROGRAM_SEGMENTS 32
+struct program_segment {
+    uint64_t start, end, offset; /* whole pages */
+    const char *name;
+};
+struct program_map {
+    uint32_t count;
+    struct program_segment segment[PROGRAM_SEGMENTS];
+    char loader[256];
+};
+struct program_map *program_map(void); /* to be kfreed; NULL: no memory */
+/* The first segment with pages in [start, end), NULL: none. */
+const struct program_segment *program_segment(const struct program_map *map, uint64_t start, uint64_t end);
+
 /* ---- mounts.c ---------------------------------------------------------------------------------------------------- */
 long show_mounts(const struct pseudo_at *at, struct text *text);
 long show_mountinfo(const struct pseudo_at *at, struct text *text);
