@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+bool xstate_in_use_known; /* enclave/xstate.c's */
+
 extern char resume_ready[];
 
 /* ---- what the objects want from the rest of the runtime ---- */

@@ -124,10 +124,7 @@ ocall_raw:
     pushq %r14
     pushq %r15
     movq %rsi, %rbp
-    rdgsbase %rcx
-    XFRM_MASK
-    xsave64 VIGIL_GS_XSAVE(%rcx)
-    xrstor64 xstate_initial(%rip)
+    call xstate_hide
     movq 0(%rbp), %rsi
     movq 8(%rbp), %rdx
     movq 16(%rbp), %r8
@@ -170,9 +167,7 @@ ocall_return:
     pushq $2
     popfq
     incq %gs:TCB_STAT_EENTER
-    rdgsbase %rcx
-    XFRM_MASK
-    xrstor64 VIGIL_GS_XSAVE(%rcx)
+    call xstate_show
     movq %rdi, %rax
     popq %r15
     popq %r14
@@ -450,6 +445,7 @@ resume_block_end:
 /* ---- data ------------------------------------------------------------------------------------------------------------------- */
 .section .rodata.xstate, "a"
 .balign 64
+.globl xstate_initial
 /* XRSTOR of this gives every feature its initial state: XSTATE_BV is 0, FCW and MXCSR have their reset values. */
 xstate_initial:
     .short 0x037f

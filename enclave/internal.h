@@ -45,6 +45,7 @@ void edmm_print_stats(void);
 void thread_block_init(uint32_t slot);
 /* xstate.c */
 void xstate_measure(void);
+extern bool xstate_in_use_known;
 /* log.c */
 void log_init(void);
 void log_set_level(uint32_t level);

@@ -38,6 +38,7 @@ SAME(TCB_PLAN_DELAY, struct tcb, plan[PLAN_DELAY]);
 SAME(TCB_SLOW_LIMIT, struct tcb, slow_limit);
 SAME(TCB_SLOW_RUN, struct tcb, slow_run);
 SAME(TCB_SLOW_COUNT, struct tcb, slow_count);
+SAME(TCB_XINUSE, struct tcb, xinuse);
 SAME(VIGIL_SHARED_PENDING, struct vigil_shared, pending);
 SAME(DECODED_LENGTH, struct decoded, length);
 SAME(DECODED_NEEDS_MORE, struct decoded, needs_more);

@@ -38,6 +38,7 @@
 #define TCB_SLOW_LIMIT  344
 #define TCB_SLOW_RUN    352
 #define TCB_SLOW_COUNT  360
+#define TCB_XINUSE      368
 
 #define PLAN_WRITE0_NUMBER 0
 #define PLAN_WRITE1_NUMBER 1
@@ -84,6 +85,7 @@ struct tcb {
     uint64_t stub_due;             /* the next resume follows an AEX: run the stub */
     uint64_t plan[PLAN_WORDS];
     uint64_t slow_limit, slow_run, slow_count;  /* warm loops over the limit: in a row, in all (written by the stub) */
+    uint64_t xinuse;               /* what was saved at the present OCALL (xstate_hide.S); low half -1: by XSAVE */
     uint32_t slot, token, parked, leaving;
     struct thread *thread;
     uint64_t bounce, bounce_size, bounce_used;

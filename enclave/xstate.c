@@ -55,6 +55,19 @@ size_t xsave_area_size(void)
     return area_size;
 }
 
+bool xstate_in_use_known; /* for xstate_hide.S */
+
+/* XGETBV(1) came with XSAVEC; CPUID, which would tell, is illegal in an enclave. Where it is not known it is #GP. */
+static bool in_use_known(void)
+{
+    uint32_t low, high, known = 0;
+
+    if (!(enclave_xfrm() & SGX_XFRM_AVX))
+        return false;
+    __asm__ volatile("1: xgetbv\n movl $1, %2\n2:\n" EX_TABLE("1b", "2b") : "=a"(low), "=d"(high), "+r"(known) : "c"(1));
+    return known;
+}
+
 /* CPUID is illegal in an enclave, and where features lie differs between vendors; so the size is what XSAVE writes. In
  * the initial state every byte of a feature is written as zero. */
 void xstate_measure(void)
@@ -71,6 +84,7 @@ void xstate_measure(void)
         n--;
     area_size = (n + 63) & ~(size_t)63;
     memset(area, 0, AREA_MAX);
+    xstate_in_use_known = in_use_known();
 }
 
 int random_bytes(void *buf, size_t n)
