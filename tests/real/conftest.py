@@ -19,8 +19,7 @@ globals().update({name: value for name, value in vars(e2e).items() if not name.s
 sys.path[:0] = [str(HERE), str(E2E)]
 
 FULL = os.environ.get("VIGIL_REAL") == "full"
-SIZE = ["--enclave-size", "1G"]
-long = pytest.mark.skipif(not FULL, reason="long: make real")
+SIZE = ["--enclave-size", "1G" if FULL else "512M"]
 # In short runs only where everything is on; in full ones in every cell.
 once = (lambda test: test) if FULL else pytest.mark.cells(edmm=0, aexnotify=1)
 

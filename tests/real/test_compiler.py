@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from conftest import FULL, ROOT, SIZE, assert_same, execute
+from conftest import FULL, ROOT, SIZE, assert_same, execute, once
 
 SOURCES = {"large": "libos/fs/epoll.c", "runtime": "softsgx/keys.c"} if FULL else {"runtime": "softsgx/keys.c"}
 
@@ -36,6 +36,7 @@ def test_syntax(vigil, preprocessed, name):
         assert said == native.stderr.splitlines()
 
 
+@once
 @pytest.mark.parametrize("name", SOURCES)
 def test_assembly(vigil, preprocessed, name):
     argv = [cc1(), "-quiet", "-fpreprocessed", "-std=gnu17", "-O2", name + ".i", "-o", "-"]

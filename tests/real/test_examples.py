@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 
 import services
-from conftest import BUSYBOX, ROOT, VIGIL, execute
+from conftest import BUSYBOX, ROOT, VIGIL, execute, once
 
 HERE = ROOT / "examples"
 NAMES = ["busybox", "lua", "nginx", "openssl", "python", "redis", "sqlite"]
@@ -52,7 +52,7 @@ WANT = {
 }
 
 
-@pytest.mark.xfail(reason="sqlite: shared file mappings are not there yet")
+@once
 @pytest.mark.parametrize("name", WANT)
 def test_program(vigil, copy, name):
     if name == "sqlite":  # the database of the example is in /tmp
@@ -66,6 +66,7 @@ def test_program(vigil, copy, name):
         assert native.stdout == b"150\n"
 
 
+@once
 def test_busybox(vigil, copy):
     done = run(vigil, copy, "busybox")
     assert done.stdout == execute([BUSYBOX, "sha256sum", "/bin/busybox"]).stdout and done.status == 0, done
@@ -82,6 +83,7 @@ def listening_elsewhere(copy, name, file, port):
     return changed
 
 
+@once
 def test_redis(vigil, copy):
     port = listening_elsewhere(copy, "redis", "redis.conf", 6379)
     with services.Service(command(vigil, "redis")[0], port, copy, vigil.env) as server:
@@ -91,6 +93,7 @@ def test_redis(vigil, copy):
     assert server.process.returncode == 0 and (copy / "vigil-redis.rdb").exists(), server.output()
 
 
+@once
 def test_nginx(vigil, copy):
     port = listening_elsewhere(copy, "nginx", "nginx.conf", 8080)
     with services.Service(command(vigil, "nginx")[0], port, copy, vigil.env) as server:

@@ -50,6 +50,7 @@ def answers(port):
     return found
 
 
+@once
 def test_answers(inside, vigil, tmp_path):
     found = []
     for prefix in ([], inside):

@@ -38,6 +38,7 @@ def test_commands(vigil, files):
             assert_same(vigil.run(OPENSSL, *line.split(), options=SIZE, cwd=files), native)
 
 
+@once
 def test_keys_made_inside(vigil, files, tmp_path):
     """Of randomness that the enclave has, valid natively, and never the same."""
     keys = []
@@ -71,6 +72,7 @@ def handshake(prefix_server, prefix_client, files, version, env):
     return re.search(r"Cipher is (\S+)", text).group(1)
 
 
+@once
 @pytest.mark.parametrize("ends", ["server", "client", "both"])
 def test_handshake(vigil, inside, files, ends):
     for version in ("-tls1_3", "-tls1_2"):

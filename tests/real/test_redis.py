@@ -91,6 +91,7 @@ GET l
 """.strip()
 
 
+@once
 def test_commands(inside, vigil, tmp_path):
     answers = []
     for name, prefix in (("native", []), ("inside", inside)):
@@ -114,6 +115,7 @@ def digest(port):
 DEBUG = ["--enable-debug-command", "local", "--save", ""]
 
 
+@once
 def test_snapshot(inside, vigil, tmp_path):
     keys = 50000 if FULL else 2000
     with redis(inside, tmp_path, *DEBUG, env=vigil.env) as server:
@@ -133,6 +135,7 @@ def test_snapshot(inside, vigil, tmp_path):
     assert digests[0] == digests[1] == digests[2]
 
 
+@once
 @pytest.mark.parametrize("fsync", ["always", "everysec"] if FULL else ["always"])
 def test_log(inside, vigil, tmp_path, fsync):
     """Append-only file; the server is killed, so what is there is what was written."""
@@ -158,6 +161,7 @@ def test_background_save_is_refused_and_says_why(inside, vigil, tmp_path):
         assert "Can't save in background: fork" in server.output()
 
 
+@once
 def test_blocking_and_published(inside, vigil, tmp_path):
     """Clients that wait are woken, and in order."""
     with redis(inside, tmp_path, env=vigil.env) as server:
@@ -194,6 +198,7 @@ def test_idle(vigil, tmp_path):
     assert used["inside"] < used["native"] + 0.05, used
 
 
+@once
 def test_ends_by_signal(inside, vigil, tmp_path):
     """SIGTERM is the program's: it saves and leaves by itself."""
     with redis(inside, tmp_path, "--save", "3600 1", "--enable-debug-command", "local", env=vigil.env) as server:

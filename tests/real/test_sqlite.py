@@ -3,7 +3,7 @@
 reads as its own; also one whose writer was killed."""
 import pytest
 
-from conftest import FULL, SIZE, assert_same, execute
+from conftest import FULL, SIZE, assert_same, execute, once
 
 SQLITE = "/usr/bin/sqlite3"
 
@@ -47,8 +47,7 @@ def dump(database):
     return done.stdout
 
 
-@pytest.mark.xfail(reason="shared file mappings are not there yet")
-@pytest.mark.parametrize("journal", ["WAL", "DELETE", "TRUNCATE", "MEMORY"] if FULL else ["WAL", "DELETE"])
+@pytest.mark.parametrize("journal", ["WAL", "DELETE", "TRUNCATE", "MEMORY"] if FULL else ["WAL"])
 def test_script(vigil, tmp_path, journal):
     script = (SCRIPT % {"journal": journal, "rows": 20000 if FULL else 2000}).encode()
     native = execute([SQLITE, "-bail", tmp_path / "native.db"], stdin=script, env=vigil.env)
@@ -60,12 +59,13 @@ def test_script(vigil, tmp_path, journal):
     assert_same(vigil.run(SQLITE, tmp_path / "native.db", ".dump", options=SIZE), execute([SQLITE, tmp_path / "native.db", ".dump"]))
 
 
+@once
 def test_in_memory(vigil):
     script = (SCRIPT % {"journal": "MEMORY", "rows": 5000}).encode()
     vigil.compare(SQLITE, "-bail", ":memory:", stdin=script, options=SIZE)
 
 
-@pytest.mark.xfail(reason="shared file mappings are not there yet")
+@once
 @pytest.mark.parametrize("journal", ["WAL", "DELETE"])
 def test_killed_while_it_writes(vigil, tmp_path, journal):
     """What was committed is there, what was not is not, whoever recovers it."""
@@ -130,7 +130,7 @@ except sqlite3.OperationalError as why:
 """
 
 
-@pytest.mark.xfail(reason="shared file mappings are not there yet")
+@once
 def test_python_module(vigil, tmp_path):
     """In the place of test_sqlite3, which Debian does not package."""
     native = execute(["/usr/bin/python3", "-c", PYTHON, tmp_path / "native.db"], env=vigil.env)
