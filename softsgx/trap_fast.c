@@ -251,6 +251,12 @@ int sgx_fast_settle(struct trap_thread *t, int sig, const siginfo_t *info, ucont
     r = region_at(rip);
     if (!r || (rip - r->start) / COPY_SIZE >= r->sites)
         return sig;
+    if (sig == SIGTRAP && info->si_code == TRAP_TRACE && t->step.active) {
+        /* The jump has been stepped: it is the ENCLU. */
+        uc->uc_mcontext.gregs[REG_RIP] = (greg_t)r->site[(rip - r->start) / COPY_SIZE];
+        uc->uc_mcontext.gregs[REG_TRAPNO] = SGX_VEC_UD;
+        return SIGILL;
+    }
     return settle_copy(t, sig, info, uc, (rip - r->start) % COPY_SIZE, r->site[(rip - r->start) / COPY_SIZE]);
 }
 
@@ -376,6 +382,16 @@ int softsgx_accelerate(struct softsgx_enclave *e)
     return 0;
 }
 
+static const struct region *going;
+
+/* Nobody is inside: what an earlier stay has left behind. */
+static void forget_entry(struct trap_thread *t)
+{
+    if ((uint64_t)t->fast.entry - (uint64_t)going->table < going->table_size)
+        t->fast.entry = NULL;
+}
+
+/* Under the builders' lock. */
 void sgx_fast_forget(const struct softsgx_enclave *e)
 {
     struct region *r = region_of(e);
@@ -383,6 +399,8 @@ void sgx_fast_forget(const struct softsgx_enclave *e)
     if (!r)
         return;
     __atomic_store_n(&r->enclave, NULL, __ATOMIC_SEQ_CST);
+    going = r;
+    sgx_trap_each_thread(forget_entry);
     munmap((void *)r->start, r->end - r->start);
     munmap(r->table, r->table_size);
 }

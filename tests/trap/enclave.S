@@ -33,6 +33,7 @@ LABEL leave
     movl $4, %eax
 LABEL eexit
     ENCLU
+    ud2                 /* room for a jump (softsgx_accelerate) */
 
 .balign 4
 table:
@@ -246,6 +247,7 @@ notify:
     movl $9, %eax
 LABEL edeccssa
     ENCLU
+    xchgw %ax, %ax      /* room for a jump */
 restore:
 LABEL restore
     rdgsbase %rsp
@@ -432,6 +434,12 @@ trap_enter:
     movq 80(%rax), %r15
     leaq trap_site(%rip), %rcx
     movl $2, %eax
+    cmpb $0, trap_fast(%rip)
+    je trap_site
+    leaq trap_after(%rip), %r11
+.globl trap_fast_call
+trap_fast_call:
+    call softsgx_fast_eenter
 trap_site:
     ENCLU
 trap_after:
@@ -457,4 +465,8 @@ trap_after:
     popq %rbp
     popq %rbx
     ret
+.bss
+.globl trap_fast
+trap_fast:
+    .byte 0
 .section .note.GNU-stack, "", @progbits

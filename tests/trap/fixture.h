@@ -41,6 +41,9 @@ struct trap_regs { uint64_t rdi, rsi, rdx, r8, r9, r10, r11, r12, r13, r14, r15,
 void trap_enter(struct trap_regs *regs, uint64_t tcs);
 extern const uint8_t trap_site[], trap_after[]; /* the host's only ENCLU: EENTER, ERESUME and AEP; and behind it */
 
+extern bool trap_fast;                         /* softsgx_fast_eenter first */
+extern const uint8_t trap_fast_call[];
+
 void trap_call(const struct trap_fx *fx, unsigned thread, unsigned fn, struct trap_regs *regs);
 uint64_t trap_tcs(const struct trap_fx *fx, unsigned thread);
 struct sgx_tcs *trap_tcs_page(const struct trap_fx *fx, unsigned thread);
