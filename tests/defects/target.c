@@ -158,7 +158,7 @@ static int choose(const char *path)
         path_kind = KIND_SPIN, spins = 400000;
     } else if (!strcmp(path, "ocall")) {
         path_kind = KIND_OCALL, path_nr = SYS_lseek;
-        path_a0 = (uint64_t)open("/proc/self/status", O_RDONLY), path_a1 = 0, path_a2 = SEEK_CUR;
+        path_a0 = (uint64_t)open("/proc/self/exe", O_RDONLY), path_a1 = 0, path_a2 = SEEK_CUR;
     } else if (!strcmp(path, "touch")) {
         path_kind = KIND_TOUCH;
     } else {
