@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * System calls that become jumps: which bytes are taken for one and which are not, what the trampolines do, and where the
+ * program is said to be meanwhile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "fake_enclave.h"
+#include "libos/libos.h"
+#include "libos/mm/mm.h"
+#include "libos/rewrite/rewrite.h"
+
+#include <string.h>
+
+#define CODE 0x4000
+#define BEFORE "\xb8\x27\0\0\0\x0f\x05"                 /* mov $39,%eax; syscall */
+#define BEHIND "\x0f\x05\x48\x3d\x01\xf0\xff\xff"       /* syscall; cmp $-4095,%rax */
+
+static uint8_t *code;
+
+static int setup(void **state)
+{
+    (void)state;
+    fake_enclave_init(256 * VIGIL_PAGE);
+    assert_int_equal(mm_init(), 0);
+    long at = mm_map(boot_info()->app_start + 64 * VIGIL_PAGE, CODE, PROT_RW, MAP_FIXED | MAP_PRIVATE);
+    assert_true(at > 0);
+    code = (uint8_t *)at;
+    memset(code, 0x90, CODE);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    rewrite_code_gone(0, ~0ull);
+    return 0;
+}
+
+static void put(size_t at, const char *bytes, size_t n)
+{
+    memcpy(code + at, bytes, n);
+}
+
+/* What scanning finds first: its place, or -1. */
+static long found(enum rewrite_form *form)
+{
+    uint64_t at = (uint64_t)code;
+    struct rewrite_site site;
+
+    if (!rewrite_next((uint64_t)code, (uint64_t)code + CODE, &at, &site))
+        return -1;
+    if (form)
+        *form = site.form;
+    return (long)(site.syscall - (uint64_t)code);
+}
+
+static void only_what_is_certain_is_found(void **state)
+{
+    enum rewrite_form form;
+
+    (void)state;
+    assert_int_equal(found(NULL), -1);
+    put(100, "\x0f\x05\xc3", 3);                        /* syscall; ret */
+    assert_int_equal(found(NULL), -1);
+    put(200, BEFORE, 7);
+    assert_int_equal(found(&form), 205);
+    assert_int_equal(form, REWRITE_BEFORE);
+    put(199, "\x41", 1);                                /* mov $39,%r8d */
+    assert_int_equal(found(NULL), -1);
+    put(199, "\x90", 1);
+    put(202, "\x02", 1);                                /* number 0x227: no system call */
+    assert_int_equal(found(NULL), -1);
+    put(300, BEHIND, 8);
+    assert_int_equal(found(&form), 300);
+    assert_int_equal(form, REWRITE_BEHIND);
+    put(304, "\x02", 1);                                /* another constant */
+    assert_int_equal(found(NULL), -1);
+    put(CODE - 7, BEHIND, 7);                           /* cut off */
+    assert_int_equal(found(NULL), -1);
+    put(CODE - 8, BEHIND, 8);
+    assert_int_equal(found(NULL), CODE - 8);
+}
+
+static void jumps_to_the_compare_forbid_it(void **state)
+{
+    (void)state;
+    put(0x1000, BEHIND, 8);
+    assert_int_equal(found(NULL), 0x1000);
+    put(0x1010, "\x75\xf0", 2);                         /* jne 0x1002 */
+    assert_int_equal(found(NULL), -1);
+    put(0x1010, "\x75\xef", 2);                         /* jne 0x1001 */
+    assert_int_equal(found(NULL), 0x1000);
+    put(0xf90, "\xeb\x70", 2);                          /* jmp 0x1002 */
+    assert_int_equal(found(NULL), -1);
+    put(0xf90, "\x90\x90", 2);
+    put(0x3000, "\xe9\xfd\xdf\xff\xff", 5);             /* jmp 0x1002 */
+    assert_int_equal(found(NULL), -1);
+    put(0x3000, "\x0f\x84\xfc\xdf\xff\xff", 6);         /* je 0x1002 */
+    assert_int_equal(found(NULL), -1);
+    put(0x3000, "\xe9\xfb\xdf\xff\xff\x90", 6);         /* jmp 0x1000: to the syscall itself */
+    assert_int_equal(found(NULL), 0x1000);
+}
+
+static uint64_t jump_target(size_t at)
+{
+    int32_t distance;
+
+    assert_int_equal(code[at], 0xe9);
+    memcpy(&distance, code + at + 1, sizeof(distance));
+    return (uint64_t)(code + at + 5) + (uint64_t)(int64_t)distance;
+}
+
+static void sites_jump_to_trampolines(void **state)
+{
+    uint64_t base = (uint64_t)code, mapped = mm_mapped_bytes(), behind;
+    uint8_t *t;
+    int32_t distance;
+
+    (void)state;
+    put(0x100, BEFORE, 7);
+    put(0x200, BEHIND, 8);
+    rewrite_code_loaded(base, base + CODE);
+    assert_int_equal(rewrite_sites(), 2);
+    assert_true(mm_mapped_bytes() > mapped);
+
+    t = (uint8_t *)jump_target(0x100);
+    assert_memory_equal(code + 0x105, "\x0f\x05", 2);   /* who jumps here still makes a system call */
+    assert_memory_equal(t, "\xb8\x27\0\0\0\x48\x8d\x0d", 8);
+    memcpy(&distance, t + 8, sizeof(distance));
+    assert_int_equal((uint64_t)(t + 12) + (uint64_t)(int64_t)distance, base + 0x107);
+    assert_memory_equal(t + 12, "\xff\x25", 2);
+    memcpy(&distance, t + 14, sizeof(distance));
+    uint64_t gate;
+    memcpy(&gate, t + 18 + distance, sizeof(gate));
+    assert_int_equal(gate, syscall_gate_address());
+    /* In front of the mov, in front of the syscall. */
+    assert_int_equal(rewrite_visible((uint64_t)t), base + 0x100);
+    assert_int_equal(rewrite_visible((uint64_t)t + 5), base + 0x105);
+    assert_int_equal(rewrite_visible((uint64_t)t + 12), base + 0x105);
+    assert_int_equal(rewrite_resume(base + 0x107), base + 0x107);
+
+    t = (uint8_t *)jump_target(0x200);
+    behind = rewrite_resume(base + 0x202);
+    assert_int_equal(behind, t + 13);
+    assert_memory_equal(t + 13, "\x48\x3d\x01\xf0\xff\xff\xe9", 7);
+    memcpy(&distance, t + 20, sizeof(distance));
+    assert_int_equal((uint64_t)(t + 24) + (uint64_t)(int64_t)distance, base + 0x208);
+    assert_int_equal(rewrite_visible((uint64_t)t), base + 0x200);
+    assert_int_equal(rewrite_visible((uint64_t)t + 7), base + 0x200);
+    assert_int_equal(rewrite_visible(behind), base + 0x202);
+    assert_int_equal(rewrite_visible((uint64_t)t + 19), base + 0x208);
+    assert_int_equal(rewrite_visible(base + 0x202), base + 0x202);
+
+    assert_int_equal(mm_prot_at((uint64_t)t), PROT_READ | PROT_EXEC);
+    rewrite_code_gone(base, base + CODE);
+    assert_int_equal(rewrite_sites(), 0);
+    assert_int_equal(rewrite_resume(base + 0x202), base + 0x202);
+    assert_int_equal(mm_mapped_bytes(), mapped);
+}
+
+static void many_sites_and_modules(void **state)
+{
+    uint64_t base = (uint64_t)code, mapped = mm_mapped_bytes();
+
+    (void)state;
+    for (size_t at = 16; at + 16 <= CODE; at += 16)
+        put(at, BEHIND, 8);
+    for (size_t part = 0; part < CODE; part += 0x1000)
+        rewrite_code_loaded(base + part, base + part + 0x1000);
+    assert_true(rewrite_sites() > 900);
+    for (size_t at = 32; at + 32 <= CODE; at += 16)
+        if (code[at] == 0xe9)
+            assert_int_equal(rewrite_visible(rewrite_resume(base + at + 2)), base + at + 2);
+    rewrite_code_gone(base + 0x1000, base + 0x2000);
+    assert_int_equal(rewrite_resume(base + 0x1102), base + 0x1102);
+    assert_true(rewrite_resume(base + 0x2102) != base + 0x2102);
+    rewrite_code_gone(0, ~0ull);
+    assert_int_equal(mm_mapped_bytes(), mapped);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(only_what_is_certain_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(jumps_to_the_compare_forbid_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(sites_jump_to_trampolines, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_sites_and_modules, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
