@@ -135,6 +135,10 @@ void unlock(lock_t *);
  * asynchronous signal. */
 uint64_t untrusted_events_take(void);
 
+/* ---- time ------------------------------------------------------------------------------------------------------- */
+/* RDTSC, behind everything before it. False: the processor does not execute it in enclaves. The host can make it anything. */
+bool tsc_read(uint64_t *value);
+
 /* ---- vector state, for signal frames (runtime mode) ------------------------------------------------------------- */
 size_t xsave_area_size(void);                         /* standard format, for XFRM */
 uint64_t enclave_xfrm(void);

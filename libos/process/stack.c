@@ -6,6 +6,7 @@
 #include "libos/process/process.h"
 
 #include "libos/mm/mm.h"
+#include "libos/vdso/map.h"
 
 #include <linux/auxvec.h>
 
@@ -70,12 +71,14 @@ struct aux {
     uint64_t type, value;
 };
 
-/* No AT_SYSINFO_EHDR: there is no vDSO. AT_HWCAP would be CPUID, which enclaves must not execute. AT_SYSINFO
- * (on i386: the kernel's entry point) is the system call gate; x86-64 C libraries do not look at it. */
+/* Without room for a vDSO AT_SYSINFO_EHDR is 0, which is the same as none. AT_HWCAP would be CPUID, which enclaves must
+ * not execute. AT_SYSINFO (on i386: the kernel's entry point) is the system call gate; x86-64 C libraries do not look at
+ * it. */
 static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64_t random, uint64_t platform,
                           uint64_t execfn)
 {
     const struct aux all[] = {
+        {AT_SYSINFO_EHDR, vdso_map()},
         {AT_MINSIGSTKSZ, xsave_area_size() + SIGNAL_FRAME_REST},
         {AT_HWCAP, 0},
         {AT_PAGESZ, VIGIL_PAGE},

@@ -538,6 +538,16 @@ uint64_t syscall_gate_address(void)
     return 0;
 }
 
+/* ---- the time stamp counter: none, unless a test has one ---------------------------------------------------------- */
+uint64_t (*fake_tsc)(void);
+
+bool tsc_read(uint64_t *value)
+{
+    if (fake_tsc)
+        *value = fake_tsc();
+    return fake_tsc;
+}
+
 /* ---- debugger ---- */
 
 void debugger_loaded(int host_fd, uint64_t bias)

@@ -44,6 +44,8 @@ int fake_watched(int sig);
 
 /* When set, every ocall_syscall(_intr) goes here instead: a hostile or scripted host. */
 extern long (*fake_host)(long nr, long a0, long a1, long a2, long a3, long a4, long a5);
+/* When set, there is a time stamp counter. */
+extern uint64_t (*fake_tsc)(void);
 /* ocall_protect fails with this result when not 0. */
 extern int fake_protect_error;
 /* kmalloc returns NULL after this many more calls; negative: never. */
