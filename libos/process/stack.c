@@ -78,7 +78,7 @@ static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64
                           uint64_t execfn)
 {
     const struct aux all[] = {
-        {AT_SYSINFO_EHDR, vdso_map()},
+        {AT_SYSINFO_EHDR, vdso_address()},
         {AT_MINSIGSTKSZ, xsave_area_size() + SIGNAL_FRAME_REST},
         {AT_HWCAP, 0},
         {AT_PAGESZ, VIGIL_PAGE},
@@ -120,6 +120,8 @@ static uint64_t map_stack(uint64_t size, bool executable)
 uint64_t make_stack(const char *path, const struct program *program, char *cause)
 {
     static const char platform[] = "x86_64";
+
+    (void)vdso_map(); /* above the stack */
     uint64_t size = page_up(config()->stack_size), top = map_stack(size, program->exec_stack);
     uint64_t arguments = strings_size(program->argc, program->argv);
     uint64_t environment = strings_size(program->envc, program->envp);

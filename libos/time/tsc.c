@@ -346,11 +346,11 @@ static int64_t synchronise(struct track *t, const struct sample *s)
     } else { /* an answer that took long is no better than what is known */
         length = PERIOD_MIN;
     }
-    if (e.idle) { /* nobody has seen the time since: no need to go slowly */
-        given += error;
-        error = given < e.given ? given - e.given : 0;
-        given -= error;
-    }
+    /* While nobody saw the time, it may have gone at any speed. */
+    given += error < e.idle ? error : e.idle;
+    if (given < e.given)
+        given = e.given;
+    error -= given - e.ns;
     run(t, now, given, length, error);
     return given;
 }

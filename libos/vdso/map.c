@@ -22,6 +22,12 @@ uint64_t vdso_address(void)
     return address;
 }
 
+void vdso_init(void)
+{
+    parameters = address = 0;
+    tsc_init();
+}
+
 /* Room for both; the second page is free then. */
 static uint64_t make_parameters(void)
 {

@@ -11,4 +11,7 @@ uint64_t vdso_map(void);
 /* Where it is, 0: nowhere. For /proc/self/maps. */
 uint64_t vdso_address(void);
 
+/* Forgets what was mapped: for tests, whose address spaces come and go. */
+void vdso_init(void);
+
 #endif

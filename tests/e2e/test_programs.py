@@ -1,17 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test programs, in every mode: what they print and how they end must not depend on where they run."""
+import re
+
 import pytest
 
 from conftest import EVERY_RATE, PROGRAMS, assert_same, execute
 
 # Every one prints "NAME: ok" for each thing it checked; a native run that does not is a broken test.
 EVERYWHERE = [
-    "bad_pointers", "context", "dirs", "fault_context", "fault_context_pie", "faults", "faults_pie", "files",
+    "bad_pointers", "clocks", "context", "dirs", "fault_context", "fault_context_pie", "faults", "faults_pie", "files",
     "fpenv_threads", "futex", "memory", "memory_pie", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "sockets", "storm",
     "dynamic", "exceptions", "signals_dyn", "storm_dyn", "storm_musl", "storm_pie", "syscall_regs", "syscall_regs_pie", "threads", "timers", "start_state",
 ]
 # Other builds and long ones.
-SOME = ["dirs_musl", "malloc_stress", "malloc_stress_musl", "pipes_musl", "signals_blocking_musl", "sockets_musl", "threads_many",
+SOME = ["clocks_dyn", "clocks_musl", "dirs_musl", "malloc_stress", "malloc_stress_musl",
+        "pipes_musl", "signals_blocking_musl", "sockets_musl", "threads_many",
         "exec", "exec_dyn", "faults_dyn", "files_dyn", "memory_dyn", "mmap_shared", "threads_dyn", "timers_dyn", "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
 
 
@@ -76,3 +79,10 @@ def test_many_variables(vigil):
 def test_large_output_and_input(vigil, hz):
     text = b"".join(b"line %d of the input\n" % i for i in range(20000))
     check(vigil, "stdio_large", hz, 700, stdin=text)
+
+
+def test_reading_a_clock_stays_inside(vigil):
+    run = vigil.run(PROGRAMS / "clocks", "--read", "2000000", options=["--stats"], hz=0)
+    assert run.stdout == b"read\n" and run.status == 0
+    calls = int(re.search(rb"stats: system calls (\d+)", run.stderr).group(1))
+    assert calls < 5000, run.stderr

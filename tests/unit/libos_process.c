@@ -11,6 +11,7 @@
 #include "fake_enclave.h"
 #include "libos/libos.h"
 #include "libos/mm/mm.h"
+#include "libos/vdso/map.h"
 #include "libos/process/process.h"
 
 #include <asm/prctl.h>
@@ -42,6 +43,7 @@ static int setup(void **state)
     (void)state;
     fake_enclave_init(APP);
     assert_int_equal(mm_init(), 0);
+    vdso_init();
     assert_int_equal(threads_init(), 0);
     user = (uint64_t)mm_map(0, 2 * VIGIL_PAGE, PROT_RW, MAP_PRIVATE | MAP_ANONYMOUS);
     assert_true((long)user > 0);
@@ -113,7 +115,8 @@ static void the_stack_is_as_execve_makes_it(void **state)
     assert_int_equal(aux[AT_CLKTCK], 100);
     assert_int_equal(aux[AT_HWCAP2], 2);
     assert_true(aux[AT_MINSIGSTKSZ] > xsave_area_size());
-    assert_int_equal(aux[AT_SYSINFO_EHDR], 0);
+    assert_int_equal(mm_prot_at(aux[AT_SYSINFO_EHDR]), PROT_READ | PROT_EXEC);
+    assert_int_equal((uint32_t)word_at(aux[AT_SYSINFO_EHDR]), 0x464c457f);
     check_string(aux[AT_EXECFN], "/bin/prog");
     check_string(aux[AT_PLATFORM], "x86_64");
     assert_true(word_at(aux[AT_RANDOM]) != 0 && word_at(aux[AT_RANDOM] + 8) != 0);

@@ -6,6 +6,7 @@
 #include "libos/mm/mm.h"
 #include "libos/mm/vma.h"
 #include "libos/process/process.h"
+#include "libos/vdso/map.h"
 
 #define NAME_COLUMN 73
 
@@ -17,6 +18,8 @@ static const char *area_name(const struct mm_area *a)
         return a->name;
     if (stack >= a->start && stack < a->end)
         return "[stack]";
+    if (vdso_address() >= a->start && vdso_address() < a->end)
+        return "[vdso]";
     return a->heap ? "[heap]" : NULL;
 }
 
