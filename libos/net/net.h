@@ -66,6 +66,9 @@ bool socket_is_stream(const struct file *file);
 /* Takes over a descriptor that the host has handed in. NULL: no memory. */
 struct file *socket_adopt(int host_fd);
 
+/* ---- ioctl.c */
+long socket_ioctl(struct file *file, uint32_t request, uint64_t user);
+
 /* ---- address.c --------------------------------------------------------------------------------------------------- */
 long address_from_user(struct address *address, uint64_t user, long length);
 /* The program's address as the host is to have it: paths of UNIX sockets are translated and checked. */

@@ -77,8 +77,6 @@ static long socket_stat(struct file *file, struct stat *stat)
     return stat_host(file->host_fd, NULL, 0, stat);
 }
 
-long host_file_ioctl(struct file *file, uint32_t request, uint64_t arg);
-
 static void socket_release(struct file *file)
 {
     host_close(file->host_fd);
@@ -89,7 +87,7 @@ static const struct file_ops socket_ops = {
     .read = socket_read,
     .write = socket_write,
     .stat = socket_stat,
-    .ioctl = host_file_ioctl,
+    .ioctl = socket_ioctl,
     .release = socket_release,
 };
 

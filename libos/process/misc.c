@@ -16,7 +16,8 @@
 
 /* What the program is told about the kernel. The release is one that static C libraries accept (glibc wants 3.2) and
  * old enough that nobody takes calls newer than Linux 5.10 for granted; a call that is missing says ENOSYS. */
-static const struct new_utsname system_name = {
+static lock_t names_lock; /* guards the names of the machine, which the program may change for itself */
+static struct new_utsname system_name = {
     .sysname = "Linux",
     .nodename = "localhost",
     .release = "5.10.0",
@@ -37,7 +38,39 @@ long sys_exit_group(SYSCALL_ARGS)
 
 long sys_uname(SYSCALL_ARGS)
 {
-    return copy_to_user((void *)a0, &system_name, sizeof(system_name));
+    struct new_utsname copy;
+
+    lock(&names_lock);
+    copy = system_name;
+    unlock(&names_lock);
+    return copy_to_user((void *)a0, &copy, sizeof(copy));
+}
+
+static long set_system_name(char *name, long user, long length)
+{
+    char copy[__NEW_UTS_LEN + 1] = {0};
+
+    if (process_uid())
+        return -EPERM;
+    if (length < 0 || length > __NEW_UTS_LEN)
+        return -EINVAL;
+    if (copy_from_user(copy, (void *)user, (size_t)length))
+        return -EFAULT;
+    lock(&names_lock);
+    memcpy(name, copy, sizeof(copy));
+    unlock(&names_lock);
+    return 0;
+}
+
+/* Inside only: the host keeps its name. */
+long sys_sethostname(SYSCALL_ARGS)
+{
+    return set_system_name(system_name.nodename, a0, (int)a1);
+}
+
+long sys_setdomainname(SYSCALL_ARGS)
+{
+    return set_system_name(system_name.domainname, a0, (int)a1);
 }
 
 /* GS is the runtime's. A program that wants it must hear so instead of losing its data. */

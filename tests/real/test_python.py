@@ -11,12 +11,13 @@ from conftest import FULL, execute, once
 
 PYTHON = "/usr/bin/python3"
 SIZE = ["--enclave-size", "2G", "--max-threads", "64"]
-# AF_VSOCK: one of its tests waits for ever on machines whose kernel has it, natively.
+# sethostname is not for a native run to try. AF_VSOCK is refused inside; one of its tests waits for ever natively where the kernel has it.
 MODULES = {
     "test_json": [], "test_struct": [], "test_math": [], "test_re": [], "test_threading": [], "test_mmap": [], "test_signal": [],
-    "test_zlib": [], "test_socket": ["-i", "ThreadedVSOCK*"],
+    "test_zlib": [], "test_socket": ["-i", "*VSOCK*", "-i", "test_sethostname"],
 }
-SHORT = {"test_json": ["-m", "test.test_json.test_decode.TestC*", "-m", "test.test_json.test_fail*"], "test_struct": []}
+SHORT = {"test_json": ["-m", "test.test_json.test_decode.TestC*", "-m", "test.test_json.test_fail*"], "test_struct": [], "test_signal": ["-m", "test_pidfd*", "-m", "test_enums"],
+         "test_socket": ["-m", "testInterfaceNameIndex", "-m", "*BasicTCPTest*", "-m", "*UDPTest*"]}
 STARTS_A_PROCESS = re.compile(r"_fork_exec|os\.fork|forkpty|posix_spawn|assert_python_(ok|failure)|spawn_python|subprocess\.py|"
                               r"multiprocessing")
 
@@ -70,4 +71,4 @@ def compare(vigil, module, options, tmp_path, timeout):
 @pytest.mark.parametrize("module", MODULES if FULL else SHORT)
 @once
 def test_suite(vigil, module, tmp_path):
-    compare(vigil, module, MODULES[module] if FULL else SHORT[module], tmp_path, 120)
+    compare(vigil, module, MODULES[module] if FULL else MODULES[module] + SHORT[module], tmp_path, 120)

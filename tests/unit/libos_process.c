@@ -268,6 +268,27 @@ static void random_numbers(void **state)
     assert_int_equal(call(__NR_getrandom, user + 2 * VIGIL_PAGE - 256, 512, 1, 0, 0), 256);
 }
 
+static void the_program_names_its_own_machine(void **state)
+{
+    struct new_utsname name;
+    (void)state;
+
+    fake_start_info()->uid = 0;
+    assert_int_equal(copy_to_user((void *)user, "newname", 7), 0);
+    assert_int_equal(call(__NR_sethostname, user, 7, 0, 0, 0), 0);
+    assert_int_equal(call(__NR_setdomainname, user, 3, 0, 0, 0), 0);
+    assert_int_equal(call(__NR_uname, user + 512, 0, 0, 0, 0), 0);
+    copy_from_user(&name, (void *)(user + 512), sizeof(name));
+    assert_string_equal(name.nodename, "newname");
+    assert_string_equal(name.domainname, "new");
+    assert_int_equal(call(__NR_sethostname, user, 65, 0, 0, 0), -EINVAL);
+    assert_int_equal(call(__NR_sethostname, user, (uint64_t)-1, 0, 0, 0), -EINVAL);
+    assert_int_equal(call(__NR_sethostname, 16, 5, 0, 0, 0), -EFAULT);
+    copy_to_user((void *)user, "localhost(none)", 15);
+    assert_int_equal(call(__NR_sethostname, user, 9, 0, 0, 0), 0);
+    assert_int_equal(call(__NR_setdomainname, user + 9, 6, 0, 0, 0), 0);
+}
+
 static void names(void **state)
 {
     struct new_utsname name;
@@ -388,6 +409,7 @@ int main(void)
         cmocka_unit_test_setup(fs_base_and_gs, setup),
         cmocka_unit_test_setup(random_numbers, setup),
         cmocka_unit_test_setup(names, setup),
+        cmocka_unit_test_setup(the_program_names_its_own_machine, setup),
         cmocka_unit_test_setup(what_the_host_measures, setup),
         cmocka_unit_test_setup(processors, setup),
         cmocka_unit_test_setup(a_lying_host_is_not_believed, setup),
