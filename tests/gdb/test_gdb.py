@@ -310,7 +310,7 @@ def test_step_over_enclu(leaf, functions, behind):
     symbols = run(["nm", RUNTIME]).stdout.split()
     function = next(f for f in functions if f in symbols)
     out = enclave("break %s" % function, "run", "source %s" % STEPPER, "delete 1", "tbreak %s" % behind,
-                  "python steps(60, '%s')" % behind, "info symbol $pc", "continue", hz=1000)
+                  "python steps(300, '%s')" % behind, "info symbol $pc", "continue", hz=1000)
     assert re.search(r"^%s(?: \+ \d+)? in section" % re.escape(behind), out, re.M), out
     assert "exited with code 027]" in out, out
 

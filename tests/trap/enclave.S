@@ -247,9 +247,9 @@ notify:
     movl $9, %eax
 LABEL edeccssa
     ENCLU
-    xchgw %ax, %ax      /* room for a jump */
 restore:
 LABEL restore
+    xchgw %ax, %ax      /* room for a jump */
     rdgsbase %rsp
     addq $GS_CHECKPOINT, %rsp
     pushq 128(%rsp)
