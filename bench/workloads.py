@@ -218,7 +218,7 @@ def sqlite_memory(place):
 
 # ---- single operations ----
 
-FREE = ("getppid", "syscall", "clock_gettime", "read", "open", "pread", "poll", "epoll", "pipe", "thread", "mmap")
+FREE = ("getppid", "syscall", "numbered", "clock_gettime", "read", "open", "pread", "poll", "epoll", "pipe", "thread", "mmap")
 PINNED = ("thread", "eventfd")
 
 
@@ -242,6 +242,7 @@ def micro_static(place):
 
 MICRO = {
     "getppid": ("getppid by libc", {"most": 60}), "syscall": ("a bare syscall instruction", {"at_most": 1}),
+    "numbered": ("the same, its number in front", {"at_most": 1}),
     "clock_gettime": ("clock_gettime", {"at_most": 2}), "read": ("read 1 byte of /dev/zero", {"at_most": 1}),
     "open": ("open and close", {"at_most": 2.5}), "pread": ("pread 4 KiB", {"at_most": 2}),
     "poll": ("poll, one ready", {"at_most": 4}), "epoll": ("epoll_wait, one ready", {"at_most": 4}),
