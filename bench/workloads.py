@@ -138,8 +138,10 @@ def redis_pipeline(place):
     with services.redis(place.prefix("--stats"), place.work, env=place.env) as server:
         services.redis_cli(server.port, "set", "key:__rand_int__", "xxx")
         redis_requests(server.port, "-t", "get", "-P", "16", "-c", "50", requests=requests // 10)
+        begin = services.cpu_seconds(server.pid)
         rate = redis_requests(server.port, "-t", "get", "-P", "16", "-c", "50", requests=requests)
-    return {"redis GET -P 16": rate, **counted(place, server, requests * 1.1, "redis GET -P 16")}
+        cpu = services.cpu_seconds(server.pid) - begin
+    return {"redis GET -P 16": rate, "redis GET -P 16, CPU per request": cpu * 1e6 / requests, **counted(place, server, requests * 1.1, "redis GET -P 16")}
 
 
 def redis_cpu(place):
@@ -298,6 +300,7 @@ def figures():
         "lua loop": Figure("s", at_most=1.03), "lua loop, CPU of the process": Figure("s"),
         "openssl speed sha256, a block of 16 KiB": Figure("us", at_most=1.03),
         "redis GET -P 16": Figure("/s", True, at_least=0.70),
+        "redis GET -P 16, CPU per request": Figure("us"),
         "redis GET -c 20, CPU per request": Figure("us", at_most=1.25), "redis GET -c 20": Figure("/s", True),
         "nginx 1 KB": Figure("/s", True, at_least=0.80), "nginx 1 KB, CPU per request": Figure("us"),
         "nginx 100 KB": Figure("/s", True, at_least=0.70), "nginx 100 KB, CPU per request": Figure("us"),
