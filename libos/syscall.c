@@ -16,6 +16,7 @@
 #define SYSCALL(nr, name) \
     long sys_##name(SYSCALL_ARGS); \
     _Static_assert((nr) == __NR_##name, "wrong number for system call " #name);
+#define REFUSED(nr, name, why) _Static_assert((nr) == __NR_##name, "wrong number for system call " #name);
 #include "libos/syscall_table.h"
 
 static const char *syscall_name(uint64_t nr)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The implemented system calls, one line each: SYSCALL(number, name) needs a handler `long sys_name(SYSCALL_ARGS)`.
- * Include with SYSCALL defined. Grouped by the part that owns the handler, by number inside a part. syscall.c checks
+ * A comment behind it, "partial: ..." or "refused: ...", is what docs/syscalls.md says of it (tools/syscalls.py writes that).
+ * REFUSED(number, name, why) is a call without a handler. Include with SYSCALL defined. Grouped by the part that owns the handler, by number inside a part. syscall.c checks
  * every number against <asm/unistd_64.h>. */
 
 /* ---- process/ ---- */
 SYSCALL(24, sched_yield)
 SYSCALL(39, getpid)
+SYSCALL(61, wait4) /* partial: there are no children: ECHILD */
 SYSCALL(63, uname)
 SYSCALL(97, getrlimit)
 SYSCALL(98, getrusage)
@@ -36,46 +38,48 @@ SYSCALL(123, setfsgid)
 SYSCALL(124, getsid)
 SYSCALL(125, capget)
 SYSCALL(126, capset)
-SYSCALL(135, personality)
+SYSCALL(135, personality) /* partial: asked and kept */
 SYSCALL(140, getpriority)
-SYSCALL(141, setpriority)
+SYSCALL(141, setpriority) /* partial: accepted */
 SYSCALL(142, sched_setparam)
 SYSCALL(143, sched_getparam)
-SYSCALL(144, sched_setscheduler)
+SYSCALL(144, sched_setscheduler) /* partial: accepted, the host schedules */
 SYSCALL(145, sched_getscheduler)
 SYSCALL(146, sched_get_priority_max)
 SYSCALL(147, sched_get_priority_min)
-SYSCALL(157, prctl)
-SYSCALL(158, arch_prctl)
+SYSCALL(157, prctl) /* partial: name, death signal, dumpable and the like */
+SYSCALL(158, arch_prctl) /* partial: FS; GS is the runtime's */
 SYSCALL(160, setrlimit)
-SYSCALL(170, sethostname)
-SYSCALL(171, setdomainname)
-SYSCALL(203, sched_setaffinity)
+SYSCALL(170, sethostname) /* partial: inside only */
+SYSCALL(171, setdomainname) /* partial: inside only */
+SYSCALL(203, sched_setaffinity) /* partial: of the calling thread */
 SYSCALL(204, sched_getaffinity)
 SYSCALL(231, exit_group)
+SYSCALL(247, waitid) /* partial: there are no children: ECHILD */
 SYSCALL(302, prlimit64)
 SYSCALL(309, getcpu)
 SYSCALL(318, getrandom)
-SYSCALL(424, pidfd_send_signal)
-SYSCALL(434, pidfd_open)
+SYSCALL(324, membarrier) /* partial: says that there are none */
+SYSCALL(424, pidfd_send_signal) /* partial: to the process itself */
+SYSCALL(434, pidfd_open) /* partial: of the process itself */
 
-SYSCALL(59, execve)
+SYSCALL(59, execve) /* partial: in place; files with the policy's leave */
 SYSCALL(322, execveat)
 
 /* ---- mm/ ---- */
-SYSCALL(9, mmap)
+SYSCALL(9, mmap) /* partial: no huge pages; shared mappings of regular files are written back */
 SYSCALL(10, mprotect)
 SYSCALL(11, munmap)
 SYSCALL(12, brk)
 SYSCALL(25, mremap)
 SYSCALL(26, msync)
 SYSCALL(27, mincore)
-SYSCALL(28, madvise)
-SYSCALL(149, mlock)
+SYSCALL(28, madvise) /* partial: advice that changes contents; the rest is accepted */
+SYSCALL(149, mlock) /* partial: accepted: pages of an enclave are the host's to keep */
 SYSCALL(150, munlock)
-SYSCALL(151, mlockall)
+SYSCALL(151, mlockall) /* partial: as mlock */
 SYSCALL(152, munlockall)
-SYSCALL(325, mlock2)
+SYSCALL(325, mlock2) /* partial: as mlock */
 
 /* ---- fs/ ---- */
 SYSCALL(0, read)
@@ -87,7 +91,7 @@ SYSCALL(5, fstat)
 SYSCALL(6, lstat)
 SYSCALL(7, poll)
 SYSCALL(8, lseek)
-SYSCALL(16, ioctl)
+SYSCALL(16, ioctl) /* partial: terminals, FIONREAD, FIONBIO, interfaces; others ENOTTY */
 SYSCALL(17, pread64)
 SYSCALL(18, pwrite64)
 SYSCALL(19, readv)
@@ -98,8 +102,8 @@ SYSCALL(23, select)
 SYSCALL(32, dup)
 SYSCALL(33, dup2)
 SYSCALL(40, sendfile)
-SYSCALL(72, fcntl)
-SYSCALL(73, flock)
+SYSCALL(72, fcntl) /* partial: no leases, owners, signals */
+SYSCALL(73, flock) /* partial: on files of the host, by the host */
 SYSCALL(74, fsync)
 SYSCALL(75, fdatasync)
 SYSCALL(76, truncate)
@@ -123,10 +127,10 @@ SYSCALL(93, fchown)
 SYSCALL(94, lchown)
 SYSCALL(95, umask)
 SYSCALL(132, utime)
-SYSCALL(133, mknod)
+SYSCALL(133, mknod) /* partial: fifos, regular files */
 SYSCALL(137, statfs)
 SYSCALL(138, fstatfs)
-SYSCALL(162, sync)
+SYSCALL(162, sync) /* partial: by the host */
 SYSCALL(187, readahead)
 SYSCALL(188, setxattr)
 SYSCALL(189, lsetxattr)
@@ -144,7 +148,7 @@ SYSCALL(213, epoll_create)
 SYSCALL(217, getdents64)
 SYSCALL(221, fadvise64)
 SYSCALL(232, epoll_wait)
-SYSCALL(233, epoll_ctl)
+SYSCALL(233, epoll_ctl) /* partial: no epoll set in an epoll set */
 SYSCALL(235, utimes)
 SYSCALL(257, openat)
 SYSCALL(258, mkdirat)
@@ -175,24 +179,25 @@ SYSCALL(292, dup3)
 SYSCALL(293, pipe2)
 SYSCALL(295, preadv)
 SYSCALL(296, pwritev)
-SYSCALL(306, syncfs)
+SYSCALL(306, syncfs) /* partial: by the host */
 SYSCALL(316, renameat2)
 SYSCALL(319, memfd_create)
 SYSCALL(326, copy_file_range)
-SYSCALL(327, preadv2)
-SYSCALL(328, pwritev2)
+SYSCALL(327, preadv2) /* partial: flags: none */
+SYSCALL(328, pwritev2) /* partial: flags: none */
 SYSCALL(332, statx)
 SYSCALL(436, close_range)
+SYSCALL(437, openat2) /* partial: how names are walked cannot be chosen */
 SYSCALL(439, faccessat2)
 SYSCALL(441, epoll_pwait2)
 
 /* ---- net/ ---- */
-SYSCALL(41, socket)
+SYSCALL(41, socket) /* partial: UNIX, INET, INET6, NETLINK_ROUTE */
 SYSCALL(42, connect)
 SYSCALL(43, accept)
 SYSCALL(44, sendto)
 SYSCALL(45, recvfrom)
-SYSCALL(46, sendmsg)
+SYSCALL(46, sendmsg) /* partial: no MSG_ZEROCOPY; descriptors of objects inside cannot be sent */
 SYSCALL(47, recvmsg)
 SYSCALL(48, shutdown)
 SYSCALL(49, bind)
@@ -200,33 +205,33 @@ SYSCALL(50, listen)
 SYSCALL(51, getsockname)
 SYSCALL(52, getpeername)
 SYSCALL(53, socketpair)
-SYSCALL(54, setsockopt)
-SYSCALL(55, getsockopt)
+SYSCALL(54, setsockopt) /* partial: no options that hold pointers */
+SYSCALL(55, getsockopt) /* partial: no options that hold pointers */
 SYSCALL(288, accept4)
 SYSCALL(299, recvmmsg)
 SYSCALL(307, sendmmsg)
 
 /* ---- thread/ ---- */
-SYSCALL(56, clone)
-SYSCALL(57, fork)
-SYSCALL(58, vfork)
+SYSCALL(56, clone) /* partial: threads only */
+SYSCALL(57, fork) /* refused: an enclave is one process; ENOSYS */
+SYSCALL(58, vfork) /* refused: as fork */
 SYSCALL(60, exit)
 SYSCALL(186, gettid)
 SYSCALL(202, futex)
 SYSCALL(218, set_tid_address)
 SYSCALL(273, set_robust_list)
-SYSCALL(274, get_robust_list)
-SYSCALL(435, clone3)
+SYSCALL(274, get_robust_list) /* partial: of threads of the process */
+SYSCALL(435, clone3) /* partial: threads only */
 
 /* ---- signal/ ---- */
 SYSCALL(13, rt_sigaction)
 SYSCALL(14, rt_sigprocmask)
 SYSCALL(15, rt_sigreturn)
 SYSCALL(34, pause)
-SYSCALL(62, kill)
+SYSCALL(62, kill) /* partial: to the process itself */
 SYSCALL(127, rt_sigpending)
 SYSCALL(128, rt_sigtimedwait)
-SYSCALL(129, rt_sigqueueinfo)
+SYSCALL(129, rt_sigqueueinfo) /* partial: to the process itself */
 SYSCALL(130, rt_sigsuspend)
 SYSCALL(131, sigaltstack)
 SYSCALL(200, tkill)
@@ -241,18 +246,147 @@ SYSCALL(36, getitimer)
 SYSCALL(37, alarm)
 SYSCALL(38, setitimer)
 SYSCALL(96, gettimeofday)
-SYSCALL(159, adjtimex)
-SYSCALL(164, settimeofday)
+SYSCALL(159, adjtimex) /* partial: asked only */
+SYSCALL(164, settimeofday) /* partial: EPERM */
 SYSCALL(201, time)
 SYSCALL(222, timer_create)
 SYSCALL(223, timer_settime)
 SYSCALL(224, timer_gettime)
 SYSCALL(225, timer_getoverrun)
 SYSCALL(226, timer_delete)
-SYSCALL(227, clock_settime)
+SYSCALL(227, clock_settime) /* partial: EPERM: the clock is the host's */
 SYSCALL(228, clock_gettime)
 SYSCALL(229, clock_getres)
 SYSCALL(230, clock_nanosleep)
-SYSCALL(305, clock_adjtime)
+SYSCALL(305, clock_adjtime) /* partial: asked only */
+
+/* ---- refused: ENOSYS, and why (docs/syscalls.md) ---- */
+#ifndef REFUSED
+#define REFUSED(nr, name, why)
+#endif
+REFUSED(29, shmget, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(30, shmat, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(31, shmctl, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(64, semget, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(65, semop, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(66, semctl, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(67, shmdt, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(68, msgget, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(69, msgsnd, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(70, msgrcv, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(71, msgctl, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(220, semtimedop, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(240, mq_open, "between processes: POSIX message queues")
+REFUSED(241, mq_unlink, "between processes: POSIX message queues")
+REFUSED(242, mq_timedsend, "between processes: POSIX message queues")
+REFUSED(243, mq_timedreceive, "between processes: POSIX message queues")
+REFUSED(244, mq_notify, "between processes: POSIX message queues")
+REFUSED(245, mq_getsetattr, "between processes: POSIX message queues")
+REFUSED(101, ptrace, "another process's memory and state; there is one process")
+REFUSED(298, perf_event_open, "another process's memory and state; there is one process")
+REFUSED(310, process_vm_readv, "another process's memory and state; there is one process")
+REFUSED(311, process_vm_writev, "another process's memory and state; there is one process")
+REFUSED(312, kcmp, "another process's memory and state; there is one process")
+REFUSED(438, pidfd_getfd, "another process's memory and state; there is one process")
+REFUSED(440, process_madvise, "another process's memory and state; there is one process")
+REFUSED(448, process_mrelease, "another process's memory and state; there is one process")
+REFUSED(103, syslog, "the machine's, not a program's")
+REFUSED(134, uselib, "the machine's, not a program's")
+REFUSED(136, ustat, "the machine's, not a program's")
+REFUSED(139, sysfs, "the machine's, not a program's")
+REFUSED(153, vhangup, "the machine's, not a program's")
+REFUSED(154, modify_ldt, "the machine's, not a program's")
+REFUSED(156, _sysctl, "the machine's, not a program's")
+REFUSED(163, acct, "the machine's, not a program's")
+REFUSED(167, swapon, "the machine's, not a program's")
+REFUSED(168, swapoff, "the machine's, not a program's")
+REFUSED(169, reboot, "the machine's, not a program's")
+REFUSED(172, iopl, "the machine's, not a program's")
+REFUSED(173, ioperm, "the machine's, not a program's")
+REFUSED(174, create_module, "the machine's, not a program's")
+REFUSED(175, init_module, "the machine's, not a program's")
+REFUSED(176, delete_module, "the machine's, not a program's")
+REFUSED(177, get_kernel_syms, "the machine's, not a program's")
+REFUSED(178, query_module, "the machine's, not a program's")
+REFUSED(179, quotactl, "the machine's, not a program's")
+REFUSED(180, nfsservctl, "the machine's, not a program's")
+REFUSED(212, lookup_dcookie, "the machine's, not a program's")
+REFUSED(246, kexec_load, "the machine's, not a program's")
+REFUSED(313, finit_module, "the machine's, not a program's")
+REFUSED(320, kexec_file_load, "the machine's, not a program's")
+REFUSED(321, bpf, "the machine's, not a program's")
+REFUSED(443, quotactl_fd, "the machine's, not a program's")
+REFUSED(155, pivot_root, "mounts are the manifest's and measured")
+REFUSED(161, chroot, "mounts are the manifest's and measured")
+REFUSED(165, mount, "mounts are the manifest's and measured")
+REFUSED(166, umount2, "mounts are the manifest's and measured")
+REFUSED(428, open_tree, "mounts are the manifest's and measured")
+REFUSED(429, move_mount, "mounts are the manifest's and measured")
+REFUSED(430, fsopen, "mounts are the manifest's and measured")
+REFUSED(431, fsconfig, "mounts are the manifest's and measured")
+REFUSED(432, fsmount, "mounts are the manifest's and measured")
+REFUSED(433, fspick, "mounts are the manifest's and measured")
+REFUSED(442, mount_setattr, "mounts are the manifest's and measured")
+REFUSED(272, unshare, "namespaces and sandboxes are the host's to set up")
+REFUSED(308, setns, "namespaces and sandboxes are the host's to set up")
+REFUSED(317, seccomp, "namespaces and sandboxes are the host's to set up")
+REFUSED(444, landlock_create_ruleset, "namespaces and sandboxes are the host's to set up")
+REFUSED(445, landlock_add_rule, "namespaces and sandboxes are the host's to set up")
+REFUSED(446, landlock_restrict_self, "namespaces and sandboxes are the host's to set up")
+REFUSED(181, getpmsg, "Linux itself says ENOSYS")
+REFUSED(182, putpmsg, "Linux itself says ENOSYS")
+REFUSED(183, afs_syscall, "Linux itself says ENOSYS")
+REFUSED(184, tuxcall, "Linux itself says ENOSYS")
+REFUSED(185, security, "Linux itself says ENOSYS")
+REFUSED(205, set_thread_area, "Linux itself says ENOSYS")
+REFUSED(211, get_thread_area, "Linux itself says ENOSYS")
+REFUSED(214, epoll_ctl_old, "Linux itself says ENOSYS")
+REFUSED(215, epoll_wait_old, "Linux itself says ENOSYS")
+REFUSED(236, vserver, "Linux itself says ENOSYS")
+REFUSED(237, mbind, "memory policies are the host's")
+REFUSED(238, set_mempolicy, "memory policies are the host's")
+REFUSED(239, get_mempolicy, "memory policies are the host's")
+REFUSED(256, migrate_pages, "memory policies are the host's")
+REFUSED(279, move_pages, "memory policies are the host's")
+REFUSED(450, set_mempolicy_home_node, "memory policies are the host's")
+REFUSED(248, add_key, "the kernel's keys would be the host's")
+REFUSED(249, request_key, "the kernel's keys would be the host's")
+REFUSED(250, keyctl, "the kernel's keys would be the host's")
+REFUSED(206, io_setup, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(207, io_destroy, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(208, io_getevents, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(209, io_submit, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(210, io_cancel, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(278, vmsplice, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(323, userfaultfd, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(333, io_pgetevents, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(425, io_uring_setup, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(426, io_uring_enter, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(427, io_uring_register, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(447, memfd_secret, "the host would work on memory of the enclave; programs fall back to calls that wait")
+REFUSED(329, pkey_mprotect, "protection keys are not part of what an enclave of ours keeps")
+REFUSED(330, pkey_alloc, "protection keys are not part of what an enclave of ours keeps")
+REFUSED(331, pkey_free, "protection keys are not part of what an enclave of ours keeps")
+REFUSED(334, rseq, "the host cannot tell the enclave where a thread was: C libraries do without")
+REFUSED(303, name_to_handle_at, "a handle would be an unchecked name of the host's")
+REFUSED(304, open_by_handle_at, "a handle would be an unchecked name of the host's")
+REFUSED(300, fanotify_init, "needs rights over whole file systems of the host")
+REFUSED(301, fanotify_mark, "needs rights over whole file systems of the host")
+REFUSED(148, sched_rr_get_interval, "not there yet")
+REFUSED(216, remap_file_pages, "not there yet")
+REFUSED(251, ioprio_set, "not there yet")
+REFUSED(252, ioprio_get, "not there yet")
+REFUSED(253, inotify_init, "not there yet")
+REFUSED(254, inotify_add_watch, "not there yet")
+REFUSED(255, inotify_rm_watch, "not there yet")
+REFUSED(275, splice, "not there yet")
+REFUSED(276, tee, "not there yet")
+REFUSED(282, signalfd, "not there yet")
+REFUSED(289, signalfd4, "not there yet")
+REFUSED(294, inotify_init1, "not there yet")
+REFUSED(314, sched_setattr, "not there yet")
+REFUSED(315, sched_getattr, "not there yet")
+REFUSED(449, futex_waitv, "not there yet")
 
 #undef SYSCALL
+#undef REFUSED
