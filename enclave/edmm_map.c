@@ -186,6 +186,53 @@ int pages_protect(uint64_t start, uint64_t end, int from, int to)
 }
 
 /* ---- more and fewer pages ---- */
+#define TRIM_TRIES 3
+
+/* A page that was given back and can still be accessed would be found, with all it holds, in the next mapping there: a host
+ * that does not trim what it is asked to trim ends the enclave. */
+static void trim(const struct edmm_ranges *ranges)
+{
+    FOR_EACH_PAGE(page, ranges)
+        clear_bit(page);
+    (void)edmm_ask(VIGIL_MEMORY_TRIM, 0, ranges);
+    FOR_EACH_PAGE(page, ranges) {
+        struct edmm_ranges one = {.count = 1, .range = {{page, VIGIL_PAGE}}};
+        for (unsigned tries = 1; edmm_accept_trim(page); tries++) {
+            if (tries == TRIM_TRIES) {
+                log_line(VIGIL_LOG_ERROR, "page 0x%lx was to be removed from the enclave", page);
+                runtime_fail("the host did not trim a page that the enclave gave back: without that it cannot go on safely");
+            }
+            (void)edmm_ask(VIGIL_MEMORY_TRIM, 0, &one);
+        }
+        edmm_count(-1);
+    }
+    (void)edmm_ask(VIGIL_MEMORY_REMOVE, 0, ranges);
+}
+
+int pages_trim(uint64_t start, uint64_t end)
+{
+    struct edmm_ranges ranges;
+
+    while (start < end) {
+        gather(&start, end, true, &ranges);
+        trim(&ranges);
+    }
+    return 0;
+}
+
+static int accept_all(const struct edmm_ranges *ranges)
+{
+    FOR_EACH_PAGE(page, ranges) {
+        if (edmm_accept_new(page))
+            return -LINUX_ENOMEM;
+        edmm_count(1);
+        set_bit(page);
+    }
+    return 0;
+}
+
+/* Pages come readable and writable. If they cannot be made what they are to be, they go again: a page with more rights than
+ * its mapping must not stay. */
 static int commit(const struct edmm_ranges *ranges, int prot, bool asked)
 {
     FOR_EACH_PAGE(page, ranges)
@@ -193,13 +240,12 @@ static int commit(const struct edmm_ranges *ranges, int prot, bool asked)
             return -LINUX_ENOMEM;
     if (!asked)
         (void)edmm_ask(VIGIL_MEMORY_ADD, 0, ranges);
-    FOR_EACH_PAGE(page, ranges) {
-        if (edmm_accept_new(page))
-            return -LINUX_ENOMEM;
-        edmm_count(1);
-        set_bit(page);
-    }
-    return set_rights(ranges, RW, prot);
+    int error = accept_all(ranges);
+    if (!error)
+        error = set_rights(ranges, RW, prot);
+    for (uint32_t i = 0; error && prot != RW && i < ranges->count; i++)
+        (void)pages_trim(ranges->range[i].address, ranges->range[i].address + ranges->range[i].length);
+    return error;
 }
 
 int pages_commit(uint64_t start, uint64_t end, int prot, bool faulted)
@@ -215,36 +261,6 @@ int pages_commit(uint64_t start, uint64_t end, int prot, bool faulted)
     return 0;
 }
 
-static int trim(const struct edmm_ranges *ranges)
-{
-    int error = 0;
-
-    FOR_EACH_PAGE(page, ranges)
-        clear_bit(page);
-    (void)edmm_ask(VIGIL_MEMORY_TRIM, 0, ranges);
-    FOR_EACH_PAGE(page, ranges) {
-        if (edmm_accept_trim(page))
-            error = -LINUX_ENOMEM;
-        else
-            edmm_count(-1);
-    }
-    (void)edmm_ask(VIGIL_MEMORY_REMOVE, 0, ranges);
-    return error;
-}
-
-int pages_trim(uint64_t start, uint64_t end)
-{
-    struct edmm_ranges ranges;
-    int error = 0;
-
-    while (start < end) {
-        gather(&start, end, true, &ranges);
-        if (trim(&ranges))
-            error = -LINUX_ENOMEM;
-    }
-    return error;
-}
-
 /* The program touched a page it does not have, and the kernel has added one there: it goes back. */
 void page_discard(uint64_t address)
 {
@@ -254,5 +270,5 @@ void page_discard(uint64_t address)
     if (page < app_start || page >= app_end || make_ready(page) || page_present(page) || edmm_accept_new(page))
         return;
     edmm_count(1);
-    (void)trim(&ranges);
+    trim(&ranges);
 }
