@@ -61,8 +61,11 @@ enclave_entry:
     ja enclave_refuse
     cmpq $ENTRY_OCALL, %gs:TCB_ENTRY_STATE
     je ocall_return
-    cmpq $ENTRY_START, %gs:TCB_ENTRY_STATE
+    movl $ENTRY_START, %eax            /* or ENTRY_FREE again: thread_create() has taken it back */
+    movl $ENTRY_RUNNING, %edx
+    lock cmpxchgq %rdx, %gs:TCB_ENTRY_STATE
     je thread_entry
+    xorl %eax, %eax
     cmpq $ENTRY_FREE, %gs:TCB_ENTRY_STATE
     jne enclave_refuse
 
@@ -88,9 +91,8 @@ program_loaded:
     nop                                /* a place for a breakpoint: the program is in memory and has not run */
     jmp resume_ready
 
-/* A thread that thread_create() prepared. RDI = its struct vigil_shared. */
+/* A thread that thread_create() prepared, RUNNING from here on. RDI = its struct vigil_shared. */
 thread_entry:
-    movq $ENTRY_RUNNING, %gs:TCB_ENTRY_STATE
     movq %rsp, %gs:TCB_HOST_RSP
     movq %rbp, %gs:TCB_HOST_RBP
     movq %rcx, %gs:TCB_HOST_RETURN

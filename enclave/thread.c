@@ -173,8 +173,10 @@ int thread_create(struct thread *thread, const struct checkpoint *regs, uint32_t
     *slot = t->slot;
     __atomic_store_n(&t->entry_state, ENTRY_START, __ATOMIC_RELEASE);
     int status = ocall_thread_create(t->slot);
-    if (status)
-        __atomic_store_n(&t->entry_state, ENTRY_FREE, __ATOMIC_RELEASE);
+    /* A host that says it failed may have entered all the same: then there is a thread. */
+    uint64_t expected = ENTRY_START;
+    if (status && !__atomic_compare_exchange_n(&t->entry_state, &expected, ENTRY_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        status = 0;
     return status;
 }
 
