@@ -99,6 +99,7 @@ struct tcb {
         struct sgx_exinfo exinfo;
     } event;
     uint64_t notifications, coalesced, delivered, runtime_fixups, probe_faults, unknown;
+    uint64_t withheld_page, withheld_rip, withheld_count; /* notify/prepare.c */
     uint64_t system_calls, inside_calls; /* of the program; among them: served without an OCALL */
     uint64_t exceptions;           /* notifications with a valid EXITINFO */
     uint64_t upcall_wanted;        /* 0 or 1: the program wants to hear of every notification */

@@ -12,6 +12,7 @@
 #define PAGE_MASK (~(uint64_t)(VIGIL_PAGE - 1))
 #define FETCH 16
 #define RED_ZONE 128
+#define WITHHELD_MAX 2000
 
 static uint64_t map_generation = 1;
 static uint64_t mitigation_low, mitigation_size; /* application memory */
@@ -204,6 +205,20 @@ uint32_t probe_at(const struct tcb *t, uint64_t rip, uint64_t rsp)
     return 0;
 }
 
+/* The program's page is there, as far as the enclave knows, and its probe faults at the same instruction again and again:
+ * the host has taken the page and does not give it back (or cannot: what it has removed is lost). */
+static void withheld(struct tcb *t, uint64_t page)
+{
+    if (t->withheld_page != page || t->withheld_rip != t->ckpt.rip)
+        t->withheld_count = 0;
+    t->withheld_page = page;
+    t->withheld_rip = t->ckpt.rip;
+    if (++t->withheld_count < WITHHELD_MAX)
+        return;
+    log_line(VIGIL_LOG_ERROR, "the program cannot go on at 0x%lx without page 0x%lx", t->ckpt.rip, page);
+    runtime_fail("the host withholds a page that the program may access");
+}
+
 /* If the program may not touch the page this way, the probe is left out from now on, and the program will fault by
  * itself if it really does. If it may, the fault is the host's doing: the probe stays, and the program goes nowhere until
  * the host has given the page back. With dynamic memory a page that was never there is added first; if it cannot be, the
@@ -216,8 +231,10 @@ void probe_faulted(struct tcb *t, uint32_t number)
 
     t->probe_faults++;
     if (user_range_ok((void *)address, 1) && libos_page_access(address) & needed &&
-        (!edmm_on() || !libos_populate(address, 1, needed)))
+        (!edmm_on() || !libos_populate(address, 1, needed))) {
+        withheld(t, page_of(address));
         return;
+    }
     if (edmm_on() && user_range_ok((void *)address, 1) && !page_present(address))
         libos_stray(address);
     if (t->absent_generation != generation)
