@@ -36,6 +36,8 @@ long host_result(long nr, long untrusted_result, long max);
 long host_call(long nr, long max, long a0, long a1, long a2, long a3, long a4);
 /* Blocks. -ERESTARTSYS when a signal is to be delivered first. */
 long host_call_blocking(long nr, long max, long a0, long a1, long a2, long a3, long a4);
+/* After an EINTR of a call that does not wait: has there been one too many? */
+bool host_interrupts_for_ever(long nr, unsigned *times);
 /* A structure on its way to or from the host, in bounce memory. NULL: none left. */
 void *host_put(const void *data, size_t n);
 

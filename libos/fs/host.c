@@ -3,6 +3,7 @@
  * Host calls whose answers are checked once, here. */
 #include "libos/fs/fs.h"
 
+#define INTERRUPTS_MAX 20000 /* of one call that does not wait: no host has so many signals */
 #define ERRNO_MAX 133 /* the last errno a system call may show: above it are Linux's internal ones */
 
 long host_result(long nr, long untrusted_result, long max)
@@ -14,14 +15,24 @@ long host_result(long nr, long untrusted_result, long max)
     return -EIO;
 }
 
+bool host_interrupts_for_ever(long nr, unsigned *times)
+{
+    if (++*times < INTERRUPTS_MAX)
+        return false;
+    log_line(VIGIL_LOG_ERROR, "the host says without end that system call %ld was interrupted, and by nothing: it fails with EIO",
+             nr);
+    return true;
+}
+
 long host_call(long nr, long max, long a0, long a1, long a2, long a3, long a4)
 {
     long untrusted_result;
+    unsigned times = 0;
 
     do {
         untrusted_result = ocall_syscall(nr, a0, a1, a2, a3, a4, 0);
-    } while (untrusted_result == -EINTR);
-    return host_result(nr, untrusted_result, max);
+    } while (untrusted_result == -EINTR && !host_interrupts_for_ever(nr, &times));
+    return untrusted_result == -EINTR ? -EIO : host_result(nr, untrusted_result, max);
 }
 
 long host_call_blocking(long nr, long max, long a0, long a1, long a2, long a3, long a4)

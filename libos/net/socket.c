@@ -14,11 +14,12 @@
 long net_call(long nr, long max, long a0, long a1, long a2, long a3, long a4, long a5)
 {
     long untrusted_result;
+    unsigned times = 0;
 
     do {
         untrusted_result = ocall_syscall(nr, a0, a1, a2, a3, a4, a5);
-    } while (untrusted_result == -EINTR);
-    return host_result(nr, untrusted_result, max);
+    } while (untrusted_result == -EINTR && !host_interrupts_for_ever(nr, &times));
+    return untrusted_result == -EINTR ? -EIO : host_result(nr, untrusted_result, max);
 }
 
 /* A call of the host's was cut short, by an interrupt of the enclave if by nothing else. It would begin its timeout anew, so
@@ -57,6 +58,7 @@ long net_call_blocking(struct file *file, short events, uint32_t flags, long nr,
         if (error)
             return error;
     }
+    return -EIO;
 }
 
 /* ---- a socket as a file ------------------------------------------------------------------------------------------ */
