@@ -4,6 +4,7 @@
 #include "libos/process/process.h"
 
 #include "libos/mm/backing.h"
+#include "libos/signal/signal.h"
 
 #define RFLAGS_START 0x202 /* interrupts on, as every program sees it */
 
@@ -107,12 +108,14 @@ void libos_start(void)
     process_name_thread(path);
     collect_arguments(&program);
     const char **argv = program.argv;
-    int error = executable_open(&e, path, false, cause);
+    signal_set_mask(~0ull); /* what comes now comes to the program, not to its loading */
+    int error = executable_open(&e, NULL, path, cause);
     if (error)
         start_fail(error == -ENOENT || error == -ENOTDIR ? 127 : 126, path, cause);
     if (!process_enter(e, &program, cause))
         start_fail(126, path, cause);
     executable_close(e);
+    signal_set_mask(0);
     if (argv != (const char **)start_info()->argv)
         kfree(argv);
     kfree(program.envp);
