@@ -55,6 +55,12 @@ int libos_populate(uint64_t address, uint64_t length, int access)
     return 0;
 }
 
+_Noreturn void runtime_fail(const char *why)
+{
+    fprintf(stderr, "stub: %s\n", why);
+    abort();
+}
+
 int libos_page_access(uint64_t address)
 {
     (void)address;

@@ -109,7 +109,7 @@ void libos_start(void)
     collect_arguments(&program);
     const char **argv = program.argv;
     signal_set_mask(~0ull); /* what comes now comes to the program, not to its loading */
-    int error = executable_open(&e, NULL, path, cause);
+    int error = executable_open(&e, path, false, cause);
     if (error)
         start_fail(error == -ENOENT || error == -ENOTDIR ? 127 : 126, path, cause);
     if (!process_enter(e, &program, cause))
