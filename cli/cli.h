@@ -14,6 +14,7 @@ int command_sign(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_gdb(int argc, char **argv);
 int command_sweep(int argc, char **argv);
+int command_manifest(int argc, char **argv);
 
 /* Prints "vigil: ..." on stderr and returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));

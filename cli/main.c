@@ -19,6 +19,7 @@ static const char usage[] =
     "  vigil gdb [options] -- PROGRAM [ARGS...]   debug a program inside its enclave\n"
     "  vigil sweep [options] -- PROGRAM [ARGS...] interrupt a program everywhere and see whether it notices\n"
     "  vigil sign MANIFEST                        make a signed image\n"
+    "  vigil manifest check FILE                  say everything that is wrong with a manifest\n"
     "  vigil info [MANIFEST|IMAGE]                which SGX is there, and which one will be used\n"
     "\n"
     "`vigil COMMAND --help` explains each. Exit status: the program's own (128+N if signal N ended it);\n"
@@ -31,7 +32,8 @@ static const char usage[] =
 static const struct {
     const char *name;
     int (*run)(int argc, char **argv);
-} commands[] = {{"run", command_run}, {"sign", command_sign}, {"info", command_info}, {"gdb", command_gdb}, {"sweep", command_sweep}};
+} commands[] = {{"run", command_run}, {"sign", command_sign}, {"info", command_info}, {"gdb", command_gdb}, {"sweep", command_sweep},
+              {"manifest", command_manifest}};
 
 int complain(int code, const char *format, ...)
 {
@@ -98,5 +100,5 @@ int main(int argc, char **argv)
         fputs(usage, stderr);
         return EXIT_USAGE;
     }
-    return complain(EXIT_USAGE, "%s is not a command; there are run, gdb, sweep, sign and info (see `vigil --help`)", name);
+    return complain(EXIT_USAGE, "%s is not a command; there are run, gdb, sweep, sign, manifest and info (see `vigil --help`)", name);
 }

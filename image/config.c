@@ -37,6 +37,22 @@ static bool mounts_ok(const struct vigil_config *c)
     return true;
 }
 
+static bool trusted_ok(const struct vigil_config *c)
+{
+    const struct vigil_trusted *trusted = (const void *)((const char *)c + c->trusted);
+
+    if (!c->trusted_count)
+        return true;
+    if (c->trusted % 4 || c->trusted < sizeof(*c) || c->trusted > c->size ||
+        c->trusted_count > (c->size - c->trusted) / sizeof(*trusted))
+        return false;
+    for (uint32_t i = 0; i < c->trusted_count; i++)
+        if (!string_ok(c, trusted[i].path, false) ||
+            (i && strcmp((const char *)c + trusted[i - 1].path, (const char *)c + trusted[i].path) >= 0))
+            return false;
+    return true;
+}
+
 static int check_numbers(const struct vigil_config *c, struct image_error *error)
 {
     if (c->enclave_size < VIGIL_MIN_ENCLAVE_SIZE || (c->enclave_size & (c->enclave_size - 1)))
@@ -76,7 +92,7 @@ int config_check(const struct vigil_config *c, size_t size, struct image_error *
         return image_fail(error, "the configuration is truncated or malformed");
     if (!string_ok(c, c->entrypoint, false) || !string_ok(c, c->log_file, true) || !string_ok(c, c->start_dir, true) ||
         !list_ok(c, &c->argv) || !list_ok(c, &c->env) || !list_ok(c, &c->env_pass) || !list_ok(c, &c->allowed) ||
-        !mounts_ok(c))
+        !mounts_ok(c) || !trusted_ok(c))
         return image_fail(error, "the configuration is malformed");
     return check_numbers(c, error);
 }

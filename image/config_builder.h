@@ -6,8 +6,11 @@
 
 #include "image/internal.h"
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +20,7 @@ struct config_builder {
     std::string entrypoint, log_file, start_dir;
     std::vector<std::string> argv, env, env_pass, allowed;
     std::vector<std::pair<std::string, std::string>> mounts{{"/", "."}};
+    std::map<std::string, std::array<uint8_t, 32>> trusted; // by normalised path, in strcmp's order
 
     config_builder()
     {
@@ -48,6 +52,13 @@ struct config_builder {
             flat.push_back({string(m.first), m.second.empty() ? 0 : string(m.second)});
         c.mounts = bytes(flat.data(), flat.size() * sizeof(vigil_mount));
         c.mount_count = static_cast<uint32_t>(flat.size());
+        std::vector<vigil_trusted> files;
+        for (const auto &t : trusted) {
+            files.push_back({string(t.first), 0, {}});
+            std::copy(t.second.begin(), t.second.end(), files.back().sha256);
+        }
+        c.trusted = files.empty() ? 0 : bytes(files.data(), files.size() * sizeof(vigil_trusted));
+        c.trusted_count = static_cast<uint32_t>(files.size());
         c.size = static_cast<uint32_t>(blob.size());
         std::memcpy(blob.data(), &c, sizeof(c));
         auto *result = static_cast<vigil_config *>(std::malloc(blob.size()));

@@ -5,6 +5,7 @@
 #include "image/manifest.h"
 
 #include "image/config_builder.h"
+#include "image/trusted.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -35,6 +36,19 @@ struct context {
     std::string file;
     config_builder config;
     bool has_entrypoint = false, sized = false;
+    std::vector<std::string> *errors = nullptr; // where all of them are wanted
+
+    // Runs one step; what is wrong with it ends the reading, or is noted and the rest goes on.
+    template <typename STEP> void collect(STEP step)
+    {
+        try {
+            step();
+        } catch (const failure &f) {
+            if (!errors)
+                throw;
+            errors->push_back(f.text);
+        }
+    }
 };
 
 using handler = void (*)(context &, const std::string &key, const toml::node &);
@@ -286,6 +300,86 @@ void set_allowed(context &c, const std::string &key, const toml::node &node)
         c.config.allowed.push_back(uri_path(c, key + "[]", item));
 }
 
+// As the enclave looks for it (path_normalise): no "." and no "..", single slashes.
+std::string tidy(const std::string &path)
+{
+    std::vector<std::string> parts;
+    bool absolute = path[0] == '/';
+    for (size_t at = 0; at <= path.size();) {
+        size_t end = std::min(path.find('/', at), path.size());
+        std::string part = path.substr(at, end - at);
+        if (part == ".." && !parts.empty() && parts.back() != "..")
+            parts.pop_back();
+        else if (part == ".." && !absolute)
+            parts.push_back(part);
+        else if (!part.empty() && part != "." && part != "..")
+            parts.push_back(part);
+        at = end + 1;
+    }
+    std::string result = absolute ? "/" : "";
+    for (size_t i = 0; i < parts.size(); i++)
+        result += (i ? "/" : "") + parts[i];
+    return result;
+}
+
+bool read_digest(const std::string &text, std::array<uint8_t, 32> &digest)
+{
+    if (text.size() != 64 || text.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
+        return false;
+    for (size_t i = 0; i < 32; i++)
+        digest[i] = static_cast<uint8_t>(std::stoul(text.substr(2 * i, 2), nullptr, 16));
+    return true;
+}
+
+void add_trusted(void *arg, const char *path, const uint8_t sha256[32])
+{
+    auto *c = static_cast<context *>(arg);
+    std::copy(sha256, sha256 + 32, c->config.trusted[tidy(path)].begin());
+}
+
+// A string, or { uri = "file:...", sha256 = "..." }: then the file need not be here.
+void read_trusted(context &c, const std::string &key, const toml::node &node)
+{
+    const toml::table *t = node.as_table();
+    if (!t) {
+        image_error error;
+        if (trusted_collect(uri_path(c, key, node).c_str(), add_trusted, &c, &error))
+            fail_at(c.file, node.source(), key + ": " + error.text);
+        return;
+    }
+    std::array<uint8_t, 32> digest;
+    std::string path;
+    bool given = false;
+    for (auto &&[k, value] : *t) {
+        std::string name(k.str()), full = key + "." + name;
+        if (name == "uri") {
+            path = uri_path(c, full, value);
+        } else if (name == "sha256") {
+            given = true;
+            if (!read_digest(get_string(c, full, value), digest))
+                fail_at(c.file, value.source(), full + " must be 64 hexadecimal digits");
+        } else {
+            fail_at(c.file, k.source(), full + " is not known; a trusted file has uri and sha256");
+        }
+    }
+    if (path.empty())
+        fail_at(c.file, node.source(), key + " needs a uri");
+    if (given && path.back() == '/')
+        fail_at(c.file, node.source(), key + ": a directory has no sha256 of its own; leave it out, and all files below are hashed");
+    if (given)
+        c.config.trusted[tidy(path)] = digest;
+    else
+        read_trusted(c, key + ".uri", *t->get("uri"));
+}
+
+void set_trusted(context &c, const std::string &key, const toml::node &node)
+{
+    if (!node.is_array())
+        wrong_type(c, key, node, "an array of \"file:...\" strings or tables { uri, sha256 }");
+    for (const toml::node &item : *node.as_array())
+        c.collect([&] { read_trusted(c, key + "[]", item); });
+}
+
 void set_policy(context &c, const std::string &key, const toml::node &node)
 {
     std::string s = get_string(c, key, node);
@@ -297,6 +391,19 @@ void set_policy(context &c, const std::string &key, const toml::node &node)
 
 void ignore(context &, const std::string &, const toml::node &)
 {
+}
+
+// A switch of Gramine's that is always where VALUE says; the other way would promise what is not done.
+template <bool VALUE> void always(context &c, const std::string &key, const toml::node &node)
+{
+    if (get_bool(c, key, node) != VALUE)
+        fail_at(c.file, node.source(), key + (VALUE ? " cannot be turned off" : " cannot be turned on") + "; leave it out");
+}
+
+void set_attestation(context &c, const std::string &key, const toml::node &node)
+{
+    if (get_string(c, key, node) != "none")
+        fail_at(c.file, node.source(), key + " must be \"none\": there is no remote attestation yet");
 }
 
 const struct {
@@ -333,7 +440,19 @@ const struct {
     {"sgx.edmm_enable", set_flag<VIGIL_FLAG_EDMM>},
     {"sgx.enable_stats", set_flag<VIGIL_FLAG_STATS>},
     {"sgx.allowed_files", set_allowed},
+    {"sgx.trusted_files", set_trusted},
     {"sgx.file_check_policy", set_policy},
+    // What Gramine's manifests have and what needs no saying here.
+    {"libos.check_invalid_pointers", always<true>},
+    {"loader.insecure__disable_aslr", ignore},
+    {"loader.pal_internal_mem_size", ignore},
+    {"sys.disallow_subprocesses", always<true>},
+    {"sys.enable_sigterm_injection", ignore},
+    {"sys.insecure__allow_eventfd", ignore},
+    {"sys.experimental__enable_flock", ignore},
+    {"sgx.preheat_enclave", ignore},
+    {"sgx.insecure__rpc_thread_num", ignore},
+    {"sgx.remote_attestation", set_attestation},
 };
 
 size_t distance(const std::string &a, const std::string &b)
@@ -387,19 +506,19 @@ void walk(context &c, const toml::table &table, const std::string &prefix)
         bool known = false;
         for (const auto &entry : keys) {
             if (key == entry.key) {
-                entry.set(c, key, value);
+                c.collect([&] { entry.set(c, key, value); });
                 known = true;
             }
         }
         if (known)
             continue;
-        if (is_section(key)) {
-            if (!value.is_table())
-                wrong_type(c, key, value, "a table");
-            walk(c, *value.as_table(), key);
-        } else {
-            fail_at(c.file, k.source(), "unknown key " + key + nearest(key));
-        }
+        c.collect([&, &name = k, &node = value] {
+            if (!is_section(key))
+                fail_at(c.file, name.source(), "unknown key " + key + nearest(key));
+            if (!node.is_table())
+                wrong_type(c, key, node, "a table");
+            walk(c, *node.as_table(), key);
+        });
     }
 }
 
@@ -446,54 +565,98 @@ extern "C" int manifest_log_level(const char *name)
     return -1;
 }
 
+namespace {
+
+std::string read_text(const char *path)
+{
+    FILE *f = std::fopen(path, "rb");
+    if (!f)
+        throw failure{std::string(path) + ": cannot read the manifest: " + std::strerror(errno)};
+    std::string text;
+    char buffer[4096];
+    size_t n;
+    while (text.size() <= MAX_MANIFEST && (n = std::fread(buffer, 1, sizeof(buffer), f)) > 0)
+        text.append(buffer, n);
+    bool bad = std::ferror(f);
+    std::fclose(f);
+    if (bad)
+        throw failure{std::string(path) + ": cannot read the manifest: " + std::strerror(errno)};
+    if (text.size() > MAX_MANIFEST)
+        throw failure{std::string(path) + ": larger than 16M: not a manifest"};
+    if (text.compare(0, 4, "\177ELF") == 0)
+        throw failure{std::string(path) + ": a program, not a manifest; run it with `vigil run -- " + path + "`"};
+    if (text.compare(0, 8, "viglimg1") == 0)
+        throw failure{std::string(path) + ": a signed image, not a manifest; `vigil run` and `vigil info` take it"};
+    if (size_t line = manifest_deep_key(text.data(), text.size()))
+        throw failure{std::string(path) + ":" + std::to_string(line) + ": a key with more than 64 parts"};
+    return text;
+}
+
+// Fills c. What is wrong is thrown, or collected.
+void read(context &c, const char *path)
+{
+    std::string text = read_text(path);
+    toml::table table;
+
+    try {
+        table = toml::parse(text, std::string_view(path));
+    } catch (const toml::parse_error &e) {
+        throw failure{c.file + ":" + std::to_string(e.source().begin.line) + ":" + std::to_string(e.source().begin.column) +
+                      ": not valid TOML: " + std::string(e.description())};
+    }
+    walk(c, table, "");
+    c.collect([&] { policies_without_effect(c, table); });
+    if (c.config.fixed.flags & VIGIL_FLAG_EDMM) {
+        if (!c.sized)
+            c.config.fixed.enclave_size = EDMM_ENCLAVE_SIZE;
+        if (!table["sgx"]["use_exinfo"]) // which page was touched is what it is about
+            c.config.fixed.flags |= VIGIL_FLAG_EXINFO;
+    }
+    c.collect([&] {
+        if (c.config.entrypoint.empty() && (!c.errors || !table["libos"]["entrypoint"]))
+            throw failure{c.file + ": libos.entrypoint is missing: it names the program to run, for example "
+                                   "libos.entrypoint = \"/bin/busybox\""};
+    });
+}
+
+} // namespace
+
 extern "C" int manifest_load(const char *path, vigil_config **config, image_error *error)
 {
     try {
-        FILE *f = std::fopen(path, "rb");
-        if (!f)
-            return report(error, std::string(path) + ": cannot read the manifest: " + std::strerror(errno));
-        std::string text;
-        char buffer[4096];
-        size_t n;
-        while (text.size() <= MAX_MANIFEST && (n = std::fread(buffer, 1, sizeof(buffer), f)) > 0)
-            text.append(buffer, n);
-        bool bad = std::ferror(f);
-        std::fclose(f);
-        if (bad)
-            return report(error, std::string(path) + ": cannot read the manifest: " + std::strerror(errno));
-        if (text.size() > MAX_MANIFEST)
-            return report(error, std::string(path) + ": larger than 16M: not a manifest");
-        if (text.compare(0, 4, "\177ELF") == 0)
-            return report(error, std::string(path) + ": a program, not a manifest; run it with `vigil run -- " + path +
-                                     "`");
-        if (text.compare(0, 8, "viglimg1") == 0)
-            return report(error, std::string(path) + ": a signed image, not a manifest; `vigil run` and `vigil info` "
-                                                     "take it");
-        if (size_t line = manifest_deep_key(text.data(), text.size()))
-            return report(error, std::string(path) + ":" + std::to_string(line) + ": a key with more than 64 parts");
         context c;
         c.file = path;
-        toml::table table = toml::parse(text, std::string_view(path));
-        walk(c, table, "");
-        policies_without_effect(c, table);
-        if (c.config.fixed.flags & VIGIL_FLAG_EDMM) {
-            if (!c.sized)
-                c.config.fixed.enclave_size = EDMM_ENCLAVE_SIZE;
-            if (!table["sgx"]["use_exinfo"]) // which page was touched is what it is about
-                c.config.fixed.flags |= VIGIL_FLAG_EXINFO;
-        }
-        if (c.config.entrypoint.empty())
-            return report(error, c.file + ": libos.entrypoint is missing: it names the program to run, for example "
-                                          "libos.entrypoint = \"/bin/busybox\"");
+        read(c, path);
         return finish(c, config, error);
     } catch (const failure &f) {
         return report(error, f.text);
-    } catch (const toml::parse_error &e) {
-        return report(error, std::string(path) + ":" + std::to_string(e.source().begin.line) + ":" +
-                                 std::to_string(e.source().begin.column) + ": not valid TOML: " + std::string(e.description()));
     } catch (const std::exception &e) {
         return report(error, std::string(path) + ": " + e.what());
     }
+}
+
+extern "C" int manifest_check(const char *path, void (*say)(void *, const char *), void *arg)
+{
+    std::vector<std::string> errors;
+    image_error error;
+    vigil_config *config = nullptr;
+
+    try {
+        context c;
+        c.file = path;
+        c.errors = &errors;
+        c.collect([&] { read(c, path); });
+        if (errors.empty() && finish(c, &config, &error))
+            errors.push_back(error.text);
+    } catch (const std::exception &e) {
+        errors.push_back(std::string(path) + ": " + e.what());
+    }
+    free(config);
+    for (const std::string &text : errors) {
+        report(&error, text);
+        say(arg, error.text);
+    }
+    return static_cast<int>(errors.size());
 }
 
 extern "C" void manifest_use_edmm(vigil_config *config, int on)

@@ -12,6 +12,8 @@ extern "C" {
 
 /* Reads a manifest. On success *config is malloc'ed. On failure error says "FILE:LINE:COLUMN: what, why, way out". */
 int manifest_load(const char *path, struct vigil_config **config, struct image_error *error);
+/* Reads it to the end whatever is wrong with it, and says each thing that is, in manifest_load's words. How many they are. */
+int manifest_check(const char *path, void (*say)(void *arg, const char *text), void *arg);
 /* The configuration of `vigil run -- PROGRAM`: debug, the host's file system as "/", EXINFO on. */
 int manifest_default(const char *program, struct vigil_config **config, struct image_error *error);
 

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define VIGIL_CONFIG_MAGIC 0x31676663676976ull /* "vigcfg1" */
+#define VIGIL_CONFIG_MAGIC 0x32676663676976ull /* "vigcfg2" */
 
 enum vigil_log_level {
     VIGIL_LOG_NONE, VIGIL_LOG_ERROR, VIGIL_LOG_WARNING, VIGIL_LOG_DEBUG, VIGIL_LOG_TRACE, VIGIL_LOG_ALL,
@@ -44,6 +44,8 @@ struct vigil_aex_policy {
 struct vigil_list { uint32_t offset /* of uint32_t string offsets */, count; };
 struct vigil_mount { uint32_t path /* inside */, host /* outside, no "file:"; 0: tmpfs */; };
 
+struct vigil_trusted { uint32_t path /* normalised; as inside, or as outside */, reserved; uint8_t sha256[32]; };
+
 struct vigil_config {
     uint64_t magic;
     uint32_t size;  /* of the blob in bytes, strings included */
@@ -57,6 +59,7 @@ struct vigil_config {
     struct vigil_list env_pass;    /* names whose value the host may give */
     struct vigil_list allowed;     /* normalised inside paths; a trailing '/' means the whole directory */
     uint32_t mounts, mount_count;  /* offset of struct vigil_mount[]; the first is "/" (fs.root) */
+    uint32_t trusted, trusted_count; /* offset of struct vigil_trusted[], in the order of their paths (strcmp) */
 };
 
 #ifdef __cplusplus

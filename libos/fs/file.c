@@ -3,6 +3,7 @@
  * Open files: life, access mode, kind, and what other parts of the LibOS ask of them. */
 #include "libos/fs/inside.h"
 #include "libos/fs/store.h"
+#include "libos/fs/trusted.h"
 
 struct file *file_new(const struct file_ops *ops, uint32_t flags, const char *path)
 {
@@ -179,6 +180,8 @@ int fs_init(void)
 
     if (!error)
         error = policy_init();
+    if (!error)
+        error = trusted_init();
     if (!error)
         error = pseudo_init();
     file_umask_init();

@@ -2,6 +2,7 @@
  *
  * Opening by name, and what the program may learn without opening: access, readlink. */
 #include "libos/fs/inside.h"
+#include "libos/fs/trusted.h"
 
 #define INT_LIMIT 0x7fffffff
 #define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC) /* not part of the file's state */
@@ -79,6 +80,22 @@ static struct file *open_inside(const struct path *path, int flags, int mode, in
     return *error ? NULL : path->fs->open(path, flags, mode, error);
 }
 
+/* What the host opens is looked at before it is the program's. */
+static struct file *open_trusted(const struct path *path, const struct vigil_trusted *trusted, int flags, int *error)
+{
+    *error = trusted_check(trusted, flags);
+    if (*error)
+        return NULL;
+    struct file *host = open_host(path, flags & ~(O_CREAT | O_EXCL), 0, error);
+    if (!host)
+        return NULL;
+    int host_fd = host->host_fd;
+    host->host_fd = -1;
+    uint32_t kept = host->flags;
+    file_put(host);
+    return trusted_file_new(trusted, host_fd, kept, path_name(path), error);
+}
+
 struct file *open_path(const struct path *path, int flags, int mode, int *error)
 {
     flags &= OPEN_KNOWN;
@@ -86,6 +103,9 @@ struct file *open_path(const struct path *path, int flags, int mode, int *error)
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     if (path->fs)
         return open_inside(path, flags, mode, error);
+    const struct vigil_trusted *trusted = flags & O_PATH ? NULL : trusted_find(path);
+    if (trusted)
+        return open_trusted(path, trusted, flags, error);
     *error = may_open(path, &flags);
     if (*error)
         return NULL;

@@ -43,3 +43,47 @@ def test_program_that_is_not_there(vigil):
 def test_log_file_that_cannot_be_written(vigil):
     result = vigil("run", vigil.manifest(loader__log_file='"/no/such/log"'))
     assert result.returncode == 4 and not result.stdout and "/no/such/log" in result.stderr
+
+
+BAD = """libos.entrypoint = 5
+loader.argvv = ["a"]
+sgx.enclave_size = "65M"
+sgx.trusted_files = ["file:/nowhere", { uri = "file:/x", sha256 = "12" }, 7]
+sgx.remote_attestation = "dcap"
+"""
+
+
+def test_check_says_everything(vigil, tmp_path):
+    manifest = tmp_path / "bad.manifest"
+    manifest.write_text(BAD)
+    done = vigil("manifest", "check", manifest)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 3 and len(lines) == 7, done.stderr
+    for place, what in (("1:20", "libos.entrypoint must be a string"), ("2:8", "did you mean loader.argv?"),
+                        ("3:20", "must be a power of two"), ("4:22", "/nowhere: No such file"),
+                        ("4:67", "64 hexadecimal digits"), ("4:75", "must be a string, not an integer"),
+                        ("5:26", "no remote attestation")):
+        assert any(line.startswith("vigil: %s:%s: " % (manifest, place)) and what in line for line in lines), (place, lines)
+
+
+def test_check_of_a_good_one(vigil, tmp_path):
+    manifest = tmp_path / "good.manifest"
+    manifest.write_text('libos.entrypoint = "/bin/true"\nsys.disallow_subprocesses = true\n')
+    done = vigil("manifest", "check", manifest)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "%s: nothing wrong\n" % manifest, "")
+    assert vigil("manifest", "check", tmp_path / "missing").returncode == 3
+    assert vigil("manifest", "check").returncode == 2
+    assert vigil("manifest", "chekc").returncode == 2
+
+
+def test_render(vigil, tmp_path):
+    template = tmp_path / "x.manifest.template"
+    template.write_text('libos.entrypoint = "{{ program }}"\n{% for n in range(2) %}loader.env.V{{ n }} = "{{ arch_libdir }}"\n'
+                        '{% endfor %}')
+    done = vigil("manifest", "render", template, "-D", "program=/bin/true")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("/lib/x86_64-linux-gnu") == 2 and '"/bin/true"' in done.stdout
+    done = vigil("manifest", "render", template)
+    assert done.returncode == 3 and "'program' is undefined" in done.stderr
+    template.write_text("{% if %}")
+    assert "%s:1: " % template in vigil("manifest", "render", template).stderr
