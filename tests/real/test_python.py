@@ -10,7 +10,7 @@ import pytest
 from conftest import FULL, execute, once
 
 PYTHON = "/usr/bin/python3"
-SIZE = ["--enclave-size", "2G", "--max-threads", "64"]
+SIZE = {"test_mmap": "8G"}  # maps a file of 4 GiB
 # sethostname is not for a native run to try. AF_VSOCK is refused inside; one of its tests waits for ever natively where the kernel has it.
 MODULES = {
     "test_json": [], "test_struct": [], "test_math": [], "test_re": [], "test_threading": [], "test_mmap": [], "test_signal": [],
@@ -59,7 +59,7 @@ def compare(vigil, module, options, tmp_path, timeout):
             with vigil.apart():
                 done = execute(argv, env=vigil.env, cwd=home, timeout=timeout)
         else:
-            done = vigil.run(*argv, options=SIZE, cwd=home, timeout=4 * timeout)
+            done = vigil.run(*argv, options=["--enclave-size", SIZE.get(module, "1G"), "--max-threads", "64"], cwd=home, timeout=4 * timeout)
         places[name] = done
     native, inside = (results(places[name].stdout.decode(errors="replace") + places[name].stderr) for name in ("native", "inside"))
     assert "ok" in native.values(), places["native"]
