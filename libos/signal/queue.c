@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Pending signals: sent to a thread or to the process, standard ones at most once, real-time ones queued in order. */
+#include "libos/fs/fs.h"
 #include "libos/signal/signal.h"
 
 #include "libos/process/process.h"
@@ -242,6 +243,7 @@ int signal_post_process(const struct siginfo_image *info)
     kfree(entry);
     if (slot >= 0)
         kick((uint32_t)slot);
+    wait_wake(&signalfd_changed);
     return result;
 }
 
@@ -287,6 +289,7 @@ int signal_send(struct thread *thread, int sig, int code, uint32_t sender_pid)
     int result = signal_post(thread, &info, &slot);
     if (slot >= 0)
         kick((uint32_t)slot);
+    wait_wake(&signalfd_changed);
     return result;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * System calls that send signals. The process is alone: every other pid is not found. */
+#include "libos/fs/fs.h"
 #include "libos/signal/signal.h"
 
 #include "libos/process/process.h"
@@ -47,6 +48,7 @@ int signal_post_tid(int tid, const struct siginfo_image *info)
     unlock(&threads_lock);
     if (slot >= 0)
         kick((uint32_t)slot);
+    wait_wake(&signalfd_changed);
     return result;
 }
 

@@ -86,6 +86,9 @@ void signal_init_image(struct siginfo_image *info, int sig, int code);
 /* From the program itself. */
 void signal_init_own(struct siginfo_image *info, int sig, int code);
 
+/* ---- signalfd.c -------------------------------------------------------------------------------------------------- */
+extern struct wait_queue signalfd_changed; /* whoever makes a signal pending wakes it, with no lock held */
+
 /* ---- action.c ---------------------------------------------------------------------------------------------------- */
 extern struct action actions[SIGNAL_MAX + 1]; /* under signals_lock */
 enum signal_default { SIGNAL_TERMINATE, SIGNAL_IGNORE, SIGNAL_STOP };

@@ -9,7 +9,8 @@ from conftest import EVERY_RATE, PROGRAMS, assert_same, execute
 # Every one prints "NAME: ok" for each thing it checked; a native run that does not is a broken test.
 EVERYWHERE = [
     "bad_pointers", "clocks", "context", "dirs", "fault_context", "fault_context_pie", "faults", "faults_pie", "files",
-    "fpenv_threads", "futex", "memory", "memory_pie", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "small_calls", "sockets", "storm",
+    "fpenv_threads", "futex", "memory", "memory_pie", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "signal_fds", "small_calls",
+    "sockets", "storm",
     "dynamic", "exceptions", "signals_dyn", "storm_dyn", "storm_musl", "storm_pie", "syscall_regs", "syscall_regs_pie", "threads", "timers", "start_state",
 ]
 # Other builds and long ones.
