@@ -113,6 +113,8 @@ struct tcb {
     uint64_t next[2];              /* where one instruction of progress since the last resume would lead */
     uint64_t history, little_recent, little;  /* one bit for each AEX: zero or one instruction of progress */
     uint64_t budget_used;
+    uint32_t lock_next;            /* lock.c: who came before this one, slot + 1; the lock's holder's to change */
+    uint32_t lock_woken, lock_asleep;
 };
 
 static inline struct tcb *tcb_current(void)

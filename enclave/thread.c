@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Threads as the enclave sees them: thread blocks, parking, locks, stack canaries. */
+ * Threads as the enclave sees them: thread blocks, parking, stack canaries. */
 #include "enclave/edmm.h"
 
 #include <asm/unistd_64.h>
@@ -222,20 +222,4 @@ void unpark(uint32_t slot)
         return;
     __atomic_add_fetch(&shared->park, 1, __ATOMIC_SEQ_CST);
     ocall_syscall(__NR_futex, (long)&shared->park, FUTEX_WAKE, 1, 0, 0, 0);
-}
-
-/* Short critical sections: a few tries, then the host's scheduler. */
-void lock(lock_t *l)
-{
-    for (unsigned tries = 0; __atomic_exchange_n(&l->word, 1, __ATOMIC_ACQUIRE); tries++) {
-        if (tries < 100 || !tcb_current()->shared)
-            __asm__ volatile("pause");
-        else
-            ocall_syscall(__NR_sched_yield, 0, 0, 0, 0, 0, 0);
-    }
-}
-
-void unlock(lock_t *l)
-{
-    __atomic_store_n(&l->word, 0, __ATOMIC_RELEASE);
 }

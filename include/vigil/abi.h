@@ -49,7 +49,8 @@ struct vigil_shared {
     uint32_t slot;
     uint64_t arena, arena_size;  /* bounce memory of this thread's OCALLs */
     uint64_t boot;         /* struct vigil_boot *, first thread only */
-    uint64_t thread_stats; /* reserved */
+    uint32_t lock;         /* futex word of enclave lock()/unlock() */
+    uint32_t reserved;
 };
 
 /* What the host tells the first thread. Untrusted; copied and checked once. Pointers into untrusted memory. */
