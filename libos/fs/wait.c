@@ -4,6 +4,8 @@
  * again. The mailbox is emptied (interrupted()) before the look, so a kick after the look is not lost. */
 #include "libos/fs/fs.h"
 
+#define WAKE_BATCH 16
+
 static void add(struct wait_queue *queue, struct waiter *waiter)
 {
     lock(&queue->lock);
@@ -38,18 +40,47 @@ void wait_remove(struct waiter *waiter)
     unlock(&queue->lock);
 }
 
-void wait_wake(struct wait_queue *queue)
+/* Whom to wake once no lock is held: who is woken may run at once, in our place, and want the queue's lock. */
+struct wake_list {
+    uint32_t count;
+    struct { uint32_t slot; bool in_host; } who[WAKE_BATCH];
+};
+
+static void wake_one(uint32_t slot, bool in_host)
+{
+    if (in_host)
+        kick(slot);
+    else
+        unpark(slot);
+}
+
+static void collect(struct wait_queue *queue, struct wake_list *list)
 {
     lock(&queue->lock);
     for (struct waiter *w = queue->first; w; w = w->next) {
+        bool in_host = __atomic_load_n(&w->in_host, __ATOMIC_SEQ_CST);
         if (w->forward) {
             __atomic_store_n(&w->event, true, __ATOMIC_RELEASE);
-            wait_wake(w->forward);
-        } else if (__atomic_load_n(&w->in_host, __ATOMIC_SEQ_CST)) {
-            kick(w->slot);
+            collect(w->forward, list);
+        } else if (list->count < WAKE_BATCH) {
+            list->who[list->count].slot = w->slot;
+            list->who[list->count++].in_host = in_host;
         } else {
-            unpark(w->slot);
+            wake_one(w->slot, in_host);
         }
     }
     unlock(&queue->lock);
+}
+
+void wait_wake(struct wait_queue *queue)
+{
+    struct wake_list list = {.count = 0};
+
+    /* What has changed is visible before the look: who enters the queue later sees it. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (!__atomic_load_n(&queue->first, __ATOMIC_RELAXED))
+        return;
+    collect(queue, &list);
+    for (uint32_t i = 0; i < list.count; i++)
+        wake_one(list.who[i].slot, list.who[i].in_host);
 }
