@@ -85,5 +85,5 @@ def test_large_output_and_input(vigil, hz):
 def test_reading_a_clock_stays_inside(vigil):
     run = vigil.run(PROGRAMS / "clocks", "--read", "2000000", options=["--stats"], hz=0)
     assert run.stdout == b"read\n" and run.status == 0
-    calls = int(re.search(rb"stats: system calls (\d+)", run.stderr).group(1))
+    calls = int(re.search(r"stats: system calls (\d+)", run.stderr).group(1))
     assert calls < 5000, run.stderr
