@@ -17,7 +17,7 @@ static uint32_t word_at(const uint8_t *p)
 {
     uint32_t word;
 
-    memcpy(&word, p, sizeof(word));
+    __builtin_memcpy(&word, p, sizeof(word)); /* an instruction, where memcpy is a call in freestanding code */
     return word;
 }
 
@@ -37,10 +37,11 @@ static bool jump_leads_to(uint64_t start, uint64_t end, uint64_t target)
 {
     uint64_t from = target - start > FAR ? target - FAR : start, to = end - target > FAR ? target + FAR : end;
 
-    for (uint64_t at = from; at + 5 <= to; at++) {
+    /* FAR is less than 2^31, so 32 bits say all. The distance first: it is hardly ever the right one. */
+    uint32_t distance = (uint32_t)(target - from - 5);
+    for (uint64_t at = from; at + 5 <= to; at++, distance--) {
         const uint8_t *p = byte_at(at);
-        bool jump = p[0] == 0xe8 || p[0] == 0xe9 || (p[0] & 0xf0) == 0x80;
-        if (jump && at + 5 + (uint64_t)(int64_t)(int32_t)word_at(p + 1) == target)
+        if (word_at(p + 1) == distance && (p[0] == 0xe8 || p[0] == 0xe9 || (p[0] & 0xf0) == 0x80))
             return true;
     }
     from = target - start > NEAR + 2 ? target - NEAR - 2 : start;
@@ -70,7 +71,7 @@ static uint64_t find_syscall(uint64_t at, uint64_t end)
     while (at + 1 < end) {
         uint64_t word;
         if (at + 8 < end) {
-            memcpy(&word, byte_at(at + 1), sizeof(word));
+            __builtin_memcpy(&word, byte_at(at + 1), sizeof(word));
             word ^= 0x0505050505050505ull;
             if (!((word - 0x0101010101010101ull) & ~word & 0x8080808080808080ull)) {
                 at += 8;
