@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * epoll. Objects inside forward their wake-ups to the set; files of the host are watched by an epoll set of the host,
- * which knows about edges. What the host reports is only believed of files it was asked about. */
+ * which knows about edges. What the host reports is only believed of files it was asked about, and of a one-shot interest once.
+ * A wait looks at the objects inside and makes one call of the host, however many files of the host there are. */
 #include "libos/fs/fs.h"
 #include "libos/signal/signal.h"
 
@@ -9,8 +10,8 @@
 #include <linux/poll.h>
 #include <linux/time.h>
 
-#define EVENTS_MAX 4096
-#define HOST_EVENTS 256         /* asked of the host at a time */
+#define EVENTS_MAX 256          /* at a time: who wants more asks again */
+#define BUCKETS_FIRST 16u
 #define INPUT_FLAGS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 #define ALWAYS (EPOLLERR | EPOLLHUP)
 #define NS_PER_MS 1000000ll
@@ -20,11 +21,14 @@ struct event { uint32_t events; uint64_t data; } __attribute__((packed));
 
 /* Holds no reference: a file that goes away leaves its sets (epoll_forget). */
 struct interest {
-    struct interest *next;
+    struct interest *next;      /* in its bucket */
+    struct interest *next_inside, **at_inside;
+    struct interest *next_of_file, **at_of_file;
+    struct epoll *set;
     struct file *file;
     int fd;
     bool disabled;              /* one shot, and fired */
-    uint64_t id;                /* the host's name for it */
+    uint64_t id;                /* the host's name for it: fd below, which change of the set above */
     struct event event;
     struct waiter waiter;       /* in the object's queue, if it is inside */
 };
@@ -32,24 +36,71 @@ struct interest {
 struct epoll {
     struct epoll *next;         /* all sets, under sets_lock */
     lock_t lock;
-    struct interest *first;
-    uint32_t on_host;
-    uint64_t ids;
+    struct interest **buckets;  /* by fd */
+    uint32_t size, count, on_host; /* size: a power of two, or 0 */
+    uint32_t ids;
+    bool host_first;            /* objects inside took all the room last time */
+    struct interest *inside;    /* who was reported goes to the end */
     struct wait_queue changed;
 };
 
 static lock_t sets_lock;        /* before a set's lock; nobody takes a table's under it */
+static lock_t files_lock;       /* the files' lists of interests; the last one taken */
 static struct epoll *sets;
 static const struct file_ops epoll_ops;
 
 /* ---- interests, under the set's lock ----------------------------------------------------------------------------- */
-static struct interest **find(struct epoll *e, int fd, const struct file *file)
+static struct interest **bucket(const struct epoll *e, uint32_t fd)
 {
-    struct interest **at = &e->first;
+    return &e->buckets[fd & (e->size - 1)];
+}
 
-    while (*at && ((*at)->fd != fd || (*at)->file != file))
-        at = &(*at)->next;
-    return at;
+static struct interest *find(const struct epoll *e, int fd, const struct file *file)
+{
+    struct interest *i = e->size ? *bucket(e, (uint32_t)fd) : NULL;
+
+    while (i && (i->fd != fd || i->file != file))
+        i = i->next;
+    return i;
+}
+
+static struct interest *find_id(const struct epoll *e, uint64_t untrusted_id)
+{
+    struct interest *i = e->size ? *bucket(e, (uint32_t)untrusted_id) : NULL;
+
+    while (i && i->id != untrusted_id)
+        i = i->next;
+    return i;
+}
+
+/* Room for one more. */
+static long grow(struct epoll *e)
+{
+    struct epoll larger = {.size = e->size ? 2 * e->size : BUCKETS_FIRST};
+
+    if (e->count < e->size)
+        return 0;
+    larger.buckets = kzalloc(larger.size * sizeof(*larger.buckets));
+    if (!larger.buckets)
+        return -ENOMEM;
+    for (uint32_t k = 0; k < e->size; k++) {
+        for (struct interest *i = e->buckets[k], *next; i; i = next) {
+            struct interest **to = bucket(&larger, (uint32_t)i->fd);
+            next = i->next;
+            i->next = *to;
+            *to = i;
+        }
+    }
+    kfree(e->buckets);
+    e->buckets = larger.buckets;
+    e->size = larger.size;
+    return 0;
+}
+
+/* What the host says of an interest as it was before it was changed is not said of what it is now. */
+static uint64_t new_id(struct epoll *e, int fd)
+{
+    return (uint64_t)++e->ids << 32 | (uint32_t)fd;
 }
 
 static bool is_on_host(const struct file *file)
@@ -69,39 +120,72 @@ static long host_control(const struct file *set, int operation, const struct int
     return status;
 }
 
-static void listen(struct epoll *e, struct interest *i)
+static void link_inside(struct epoll *e, struct interest *i)
 {
+    i->next_inside = e->inside;
+    i->at_inside = &e->inside;
+    if (e->inside)
+        e->inside->at_inside = &i->next_inside;
+    e->inside = i;
     if (i->file->ops->queue)
         wait_forward(i->file->ops->queue(i->file), &i->waiter, &e->changed);
 }
 
-static void forget(struct epoll *e, struct interest **at)
+static void unlink_inside(struct interest *i)
 {
-    struct interest *i = *at;
+    *i->at_inside = i->next_inside;
+    if (i->next_inside)
+        i->next_inside->at_inside = i->at_inside;
+    if (i->file->ops->queue)
+        wait_remove(&i->waiter);
+}
 
+static void link_to_file(struct interest *i)
+{
+    lock(&files_lock);
+    i->next_of_file = i->file->interests;
+    i->at_of_file = &i->file->interests;
+    if (i->next_of_file)
+        i->next_of_file->at_of_file = &i->next_of_file;
+    __atomic_store_n(&i->file->interests, i, __ATOMIC_RELEASE);
+    unlock(&files_lock);
+}
+
+static void unlink_from_file(struct interest *i)
+{
+    lock(&files_lock);
+    __atomic_store_n(i->at_of_file, i->next_of_file, __ATOMIC_RELEASE);
+    if (i->next_of_file)
+        i->next_of_file->at_of_file = i->at_of_file;
+    unlock(&files_lock);
+}
+
+static void forget(struct epoll *e, struct interest *i)
+{
+    struct interest **at = bucket(e, (uint32_t)i->fd);
+
+    while (*at != i)
+        at = &(*at)->next;
     *at = i->next;
+    e->count--;
     if (is_on_host(i->file))
         e->on_host--;
-    else if (i->file->ops->queue)
-        wait_remove(&i->waiter);
-    __atomic_sub_fetch(&i->file->watchers, 1, __ATOMIC_RELAXED);
+    else
+        unlink_inside(i);
+    unlink_from_file(i);
     kfree(i);
 }
 
-/* The last reference is gone; nobody can add it any more. */
+/* The last reference is gone: nobody can add it any more, and who removes a set holds sets_lock. */
 void epoll_forget(struct file *file)
 {
-    if (!__atomic_load_n(&file->watchers, __ATOMIC_ACQUIRE))
+    if (!__atomic_load_n(&file->interests, __ATOMIC_ACQUIRE))
         return;
     lock(&sets_lock);
-    for (struct epoll *e = sets; e; e = e->next) {
+    while (file->interests) {
+        struct epoll *e = file->interests->set;
         lock(&e->lock);
-        for (struct interest **at = &e->first; *at;) {
-            if ((*at)->file == file)
-                forget(e, at);
-            else
-                at = &(*at)->next;
-        }
+        forget(e, file->interests);
         unlock(&e->lock);
     }
     unlock(&sets_lock);
@@ -111,40 +195,45 @@ void epoll_forget(struct file *file)
 static long add(struct file *set, int fd, struct file *file, const struct event *event)
 {
     struct epoll *e = set->object;
-    struct interest *i = kzalloc(sizeof(*i));
-    long status = 0;
+    long status = grow(e);
+    struct interest *i = status ? NULL : kzalloc(sizeof(*i));
 
     if (!i)
         return -ENOMEM;
-    *i = (struct interest){.file = file, .fd = fd, .event = *event, .id = ++e->ids};
+    *i = (struct interest){.set = e, .file = file, .fd = fd, .event = *event, .id = new_id(e, fd)};
     if (is_on_host(file))
         status = host_control(set, EPOLL_CTL_ADD, i);
     if (status) {
         kfree(i);
         return status;
     }
+    struct interest **at = bucket(e, (uint32_t)fd);
+    i->next = *at;
+    *at = i;
+    e->count++;
     if (is_on_host(file))
         e->on_host++;
     else
-        listen(e, i);
-    __atomic_add_fetch(&file->watchers, 1, __ATOMIC_RELEASE);
-    i->next = e->first;
-    e->first = i;
+        link_inside(e, i);
+    link_to_file(i);
     return 0;
 }
 
 static long modify(struct file *set, struct interest *i, const struct event *event)
 {
     struct event before = i->event;
+    uint64_t id = i->id;
     long status = 0;
 
     if (event->events & EPOLLEXCLUSIVE)
         return -EINVAL;
     i->event = *event;
+    i->id = new_id(set->object, i->fd);
     if (is_on_host(i->file))
         status = host_control(set, EPOLL_CTL_MOD, i);
     if (status) {
         i->event = before;
+        i->id = id;
         return status;
     }
     i->disabled = false;
@@ -158,17 +247,17 @@ static long control(struct file *set, int operation, int fd, struct file *file, 
     long status;
 
     lock(&e->lock);
-    struct interest **at = find(e, fd, file);
+    struct interest *i = find(e, fd, file);
     if (operation == EPOLL_CTL_ADD) {
-        status = *at ? -EEXIST : add(set, fd, file, event);
-    } else if (!*at) {
+        status = i ? -EEXIST : add(set, fd, file, event);
+    } else if (!i) {
         status = -ENOENT;
     } else if (operation == EPOLL_CTL_MOD) {
-        status = modify(set, *at, event);
+        status = modify(set, i, event);
     } else {
         if (is_on_host(file))
-            host_control(set, EPOLL_CTL_DEL, *at);
-        forget(e, at);
+            host_control(set, EPOLL_CTL_DEL, i);
+        forget(e, i);
         status = 0;
     }
     unlock(&e->lock);
@@ -227,22 +316,43 @@ static uint32_t report(struct interest *i, uint32_t ready)
     return bits;
 }
 
+/* The next look begins behind this one: with little room everybody has a turn. */
+static void begin_behind(struct epoll *e, struct interest *last)
+{
+    struct interest *first = last->next_inside, *end = last;
+
+    if (!first)
+        return;
+    while (end->next_inside)
+        end = end->next_inside;
+    last->next_inside = NULL;
+    end->next_inside = e->inside;
+    e->inside->at_inside = &end->next_inside;
+    e->inside = first;
+    first->at_inside = &e->inside;
+}
+
 static long collect_inside(struct epoll *e, struct event *events, long room)
 {
+    struct interest *last = NULL;
     long n = 0;
 
     lock(&e->lock);
-    for (struct interest *i = e->first; i && n < room; i = i->next) {
+    for (struct interest *i = e->inside; i && n < room; i = i->next_inside) {
         /* A file whose last reference is just gone still has its object: it is freed after epoll_forget. */
-        uint32_t bits = is_on_host(i->file) ? 0 : report(i, i->file->ops->ready(i->file));
-        if (bits)
+        uint32_t bits = report(i, i->file->ops->ready(i->file));
+        if (bits) {
             events[n++] = (struct event){bits, i->event.data};
+            last = i;
+        }
     }
+    if (room && n == room)
+        begin_behind(e, last);
     unlock(&e->lock);
     return n;
 }
 
-/* The host reports ids; only known ones of its own files count, with bits that were asked for. */
+/* Only known ids of files of the host count, with bits that were asked for; a one-shot interest until it has fired. */
 static long take_host_events(struct epoll *e, const struct event *untrusted_events, long reported, struct event *events)
 {
     long n = 0;
@@ -251,12 +361,14 @@ static long take_host_events(struct epoll *e, const struct event *untrusted_even
     for (long k = 0; k < reported; k++) {
         struct event got;
         untrusted_read(&got, &untrusted_events[k], sizeof(got));
-        struct interest *i = e->first;
-        while (i && (i->id != got.data || !is_on_host(i->file)))
-            i = i->next;
-        uint32_t bits = i ? got.events & (i->event.events | ALWAYS) & ~INPUT_FLAGS : 0;
-        if (bits)
-            events[n++] = (struct event){bits, i->event.data};
+        struct interest *i = find_id(e, got.data);
+        if (!i || !is_on_host(i->file) || i->disabled)
+            continue;
+        uint32_t bits = got.events & (i->event.events | ALWAYS) & ~INPUT_FLAGS;
+        if (!bits)
+            continue;
+        i->disabled = i->event.events & EPOLLONESHOT;
+        events[n++] = (struct event){bits, i->event.data};
     }
     unlock(&e->lock);
     return n;
@@ -266,20 +378,30 @@ static long take_host_events(struct epoll *e, const struct event *untrusted_even
 static long ask_host(struct file *set, struct event *events, long room, long ms)
 {
     size_t mark = bounce_mark();
-    long most = room < HOST_EVENTS ? room : HOST_EVENTS, untrusted_result;
-    struct event *untrusted_events = bounce_alloc((size_t)most * sizeof(*events));
+    struct event *untrusted_events = bounce_alloc((size_t)room * sizeof(*events));
+    long untrusted_result;
 
     if (!untrusted_events)
         return -ENOMEM;
     if (ms)
-        untrusted_result = ocall_syscall_intr(__NR_epoll_pwait, set->host_fd, (long)untrusted_events, most, ms, 0, 8);
+        untrusted_result = ocall_syscall_intr(__NR_epoll_pwait, set->host_fd, (long)untrusted_events, room, ms, 0, 8);
     else
-        untrusted_result = ocall_syscall(__NR_epoll_pwait, set->host_fd, (long)untrusted_events, most, 0, 0, 8);
-    long result = untrusted_result == -EINTR ? 0 : host_result(__NR_epoll_pwait, untrusted_result, most);
+        untrusted_result = ocall_syscall(__NR_epoll_pwait, set->host_fd, (long)untrusted_events, room, 0, 0, 8);
+    long result = untrusted_result == -EINTR ? 0 : host_result(__NR_epoll_pwait, untrusted_result, room);
     if (result > 0)
         result = take_host_events(set->object, untrusted_events, result, events);
     bounce_release(mark);
     return result;
+}
+
+/* Inside took all the room last time, so the host is asked before. How many, or -errno. */
+static long host_turn(struct file *set, struct event *events, long room)
+{
+    struct epoll *e = set->object;
+
+    if (!__atomic_exchange_n(&e->host_first, false, __ATOMIC_RELAXED))
+        return 0;
+    return ask_host(set, events, room, 0);
 }
 
 /* One round of waiting; left in ns, < 0: for ever. interrupted() comes before the look, see wait.c. */
@@ -292,19 +414,24 @@ static long epoll_round(struct file *set, struct waiter *waiter, struct event *e
     /* Said before the look: who changes an object after it knows where to find this thread. */
     __atomic_store_n(&waiter->in_host, on_host, __ATOMIC_SEQ_CST);
     int pending = interrupted();
-    long inside = collect_inside(e, events, room), result = 0;
-
-    *stop = pending || inside || !left;
-    long ms = *stop ? 0 : left < 0 ? -1 : (left + NS_PER_MS - 1) / NS_PER_MS;
-    if (inside < room && on_host)
-        result = ask_host(set, events + inside, room - inside, ms > INT_LIMIT ? INT_LIMIT : ms);
+    long found = on_host ? host_turn(set, events, room) : 0;
+    if (found < 0)
+        return found;
+    bool asked = found > 0;
+    found += collect_inside(e, events + found, room - found);
+    *stop = pending || found || !left;
+    long ms = *stop ? 0 : left < 0 ? -1 : (left + NS_PER_MS - 1) / NS_PER_MS, result = 0;
+    if (on_host && !asked && found == room)
+        __atomic_store_n(&e->host_first, true, __ATOMIC_RELAXED);
+    else if (on_host && !asked)
+        result = ask_host(set, events + found, room - found, ms > INT_LIMIT ? INT_LIMIT : ms);
     else if (!*stop)
         park(left);
     if (result < 0)
-        return result;
-    result += inside;
-    *stop = *stop || result;
-    return result || !pending ? result : -EINTR;
+        return found ? found : result;
+    found += result;
+    *stop = *stop || found;
+    return found || !pending ? found : -EINTR;
 }
 
 static long wait_for_events(struct file *set, struct event *events, long room, int64_t deadline)
@@ -393,8 +520,8 @@ static uint32_t epoll_ready(struct file *file)
     bool any = false;
 
     lock(&e->lock);
-    for (struct interest *i = e->first; i && !any; i = i->next)
-        any = !is_on_host(i->file) && !i->disabled && i->file->ops->ready(i->file) & (i->event.events | ALWAYS);
+    for (struct interest *i = e->inside; i && !any; i = i->next_inside)
+        any = !i->disabled && i->file->ops->ready(i->file) & (i->event.events | ALWAYS);
     unlock(&e->lock);
     return any ? POLLIN | POLLRDNORM : 0;
 }
@@ -414,11 +541,13 @@ static void epoll_release(struct file *file)
         at = &(*at)->next;
     *at = e->next;
     lock(&e->lock);
-    while (e->first)
-        forget(e, &e->first);
+    for (uint32_t k = 0; k < e->size; k++)
+        while (e->buckets[k])
+            forget(e, e->buckets[k]);
     unlock(&e->lock);
     unlock(&sets_lock);
     host_close(file->host_fd);
+    kfree(e->buckets);
     kfree(e);
 }
 

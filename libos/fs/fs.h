@@ -114,7 +114,7 @@ struct file {
     const struct file_ops *ops;
     uint32_t refs;
     uint32_t flags;                                  /* O_*: access mode and status; changed atomically */
-    uint32_t watchers;                               /* epoll sets it is in */
+    struct interest *interests;                      /* its places in epoll sets (epoll.c) */
     uint32_t type;                                   /* S_IFMT bits, 0: not asked yet */
     int host_fd;                                     /* -1: nothing on the host */
     char *path;                                      /* inside, owned; NULL: it has none */

@@ -9,13 +9,13 @@ from conftest import EVERY_RATE, PROGRAMS, assert_same, execute
 # Every one prints "NAME: ok" for each thing it checked; a native run that does not is a broken test.
 EVERYWHERE = [
     "bad_pointers", "clocks", "context", "dirs", "fault_context", "fault_context_pie", "faults", "faults_pie", "files",
-    "fpenv_threads", "futex", "memory", "memory_pie", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "signal_fds", "small_calls",
+    "fpenv_threads", "futex", "memory", "memory_pie", "net_epoll", "pipes", "redzone", "signals", "signals_blocking", "signals_pie", "signal_fds", "small_calls",
     "sockets", "storm",
     "dynamic", "exceptions", "signals_dyn", "storm_dyn", "storm_musl", "storm_pie", "syscall_regs", "syscall_regs_pie", "threads", "timers", "start_state",
 ]
 # Other builds and long ones.
 SOME = ["clocks_dyn", "clocks_musl", "dirs_musl", "malloc_stress", "malloc_stress_musl",
-        "pipes_musl", "signals_blocking_musl", "sockets_musl", "threads_many",
+        "pipes_musl", "signals_blocking_musl", "sockets_musl", "net_epoll_musl", "threads_many",
         "exec", "exec_dyn", "faults_dyn", "files_dyn", "memory_dyn", "mmap_shared", "threads_dyn", "timers_dyn", "threads_many_musl", "threads_pie", "timers_musl", "hello_pie"]
 
 

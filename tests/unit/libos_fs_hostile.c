@@ -290,13 +290,25 @@ static void poll_believes_only_what_was_asked(void **state)
     close_all(fd);
 }
 
+/* What the host was told last, and first, by epoll_ctl: its names for an interest. */
+static uint64_t host_id, host_id_before;
+
+static long notes_ids(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
+{
+    if (nr == __NR_epoll_ctl && a1 != EPOLL_CTL_DEL) {
+        host_id_before = host_id;
+        host_id = ((struct epoll_event *)a3)->data.u64;
+    }
+    return real(nr, a0, a1, a2, a3, a4, a5);
+}
+
 static void strange_events(long a0, long a1, long a2, long a3)
 {
     struct epoll_event *events = (void *)a1;
     (void)a0, (void)a2, (void)a3;
-    events[0] = (struct epoll_event){.events = ~0u, .data.u64 = 1};
+    events[0] = (struct epoll_event){.events = ~0u, .data.u64 = host_id};
     events[1] = (struct epoll_event){.events = ~0u, .data.u64 = 0xdeadbeef};
-    events[2] = (struct epoll_event){.events = EPOLLOUT, .data.u64 = 1};
+    events[2] = (struct epoll_event){.events = EPOLLOUT, .data.u64 = host_id};
 }
 
 static void epoll_believes_only_what_it_watches(void **state)
@@ -310,6 +322,7 @@ static void epoll_believes_only_what_it_watches(void **state)
     fixture_fifo(name);
     long fd = sys(__NR_open, str("/pipe"), O_RDWR), set = sys(__NR_epoll_create1, 0), at = (long)map(4096);
     assert_int_equal(copy_to_user((void *)at, &want, sizeof(want)), 0);
+    fake_host = notes_ids;
     assert_int_equal(sys(__NR_epoll_ctl, set, EPOLL_CTL_ADD, fd, at), 0);
     lie(__NR_epoll_pwait, 3, strange_events);
     assert_int_equal(sys(__NR_epoll_wait, set, at, 4, 0), 1);
@@ -322,6 +335,47 @@ static void epoll_believes_only_what_it_watches(void **state)
     close_all(fd, set);
     close(ends[0]);
     close(ends[1]);
+}
+
+static void the_same_twice(long a0, long a1, long a2, long a3)
+{
+    struct epoll_event *events = (void *)a1;
+    (void)a0, (void)a2, (void)a3;
+    events[0] = events[1] = (struct epoll_event){.events = EPOLLIN, .data.u64 = host_id};
+}
+
+static void what_is_over(long a0, long a1, long a2, long a3)
+{
+    struct epoll_event *events = (void *)a1;
+    (void)a0, (void)a2, (void)a3;
+    events[0] = (struct epoll_event){.events = EPOLLIN, .data.u64 = host_id_before};
+}
+
+/* A program gives a one-shot's file to one thread and relies on it that no other thread gets it. */
+static void a_shot_is_fired_once(void **state)
+{
+    struct epoll_event want = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = 77}, got[4];
+    (void)state;
+    fixture_fifo("shot");
+    long fd = sys(__NR_open, str("/shot"), O_RDWR), set = sys(__NR_epoll_create1, 0), at = (long)map(4096), to = at + 1024;
+    assert_int_equal(copy_to_user((void *)at, &want, sizeof(want)), 0);
+    fake_host = notes_ids;
+    assert_int_equal(sys(__NR_epoll_ctl, set, EPOLL_CTL_ADD, fd, at), 0);
+    lie(__NR_epoll_pwait, 2, the_same_twice);
+    assert_int_equal(sys(__NR_epoll_wait, set, to, 4, 0), 1); /* within one answer */
+    assert_int_equal(sys(__NR_epoll_wait, set, to, 4, 0), 0); /* and in the next */
+    assert_int_equal(lies, 2);
+    fake_host = notes_ids;
+    assert_int_equal(sys(__NR_epoll_ctl, set, EPOLL_CTL_MOD, fd, at), 0);
+    lie(__NR_epoll_pwait, 1, what_is_over);
+    assert_int_equal(sys(__NR_epoll_wait, set, to, 4, 0), 0); /* an answer to the question before */
+    fake_host = NULL;
+    assert_int_equal(sys(__NR_write, fd, str("x"), 1), 1);
+    assert_int_equal(sys(__NR_epoll_wait, set, to, 4, 1000), 1); /* armed all the same */
+    assert_int_equal(copy_from_user(got, (void *)to, sizeof(got)), 0);
+    assert_int_equal(got[0].data.u64, 77);
+    assert_int_equal(sys(__NR_epoll_wait, set, to, 4, 0), 0);
+    close_all(fd, set);
 }
 
 /* ---- any result for any call ------------------------------------------------------------------------------------- */
@@ -428,6 +482,7 @@ int main(void)
         FS_TEST(listings_must_be_whole_records),
         FS_TEST(poll_believes_only_what_was_asked),
         FS_TEST(epoll_believes_only_what_it_watches),
+        FS_TEST(a_shot_is_fired_once),
         FS_TEST(no_answer_reaches_beyond_the_buffers),
         FS_TEST(a_timer_expires_by_the_clock),
     };

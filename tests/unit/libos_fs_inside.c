@@ -323,6 +323,90 @@ static void epoll_mixes_inside_and_host(void **state)
     close_all(fifo, set, p.in, p.out);
 }
 
+/* Room for one, and everything ready always: nobody starves, neither inside nor on the host. */
+static void epoll_gives_everybody_a_turn(void **state)
+{
+    struct epoll_event got;
+    struct pair p[3];
+    uint32_t seen = 0;
+    (void)state;
+    fixture_fifo("turn");
+    long fifo = sys(__NR_open, str("/turn"), O_RDWR), set = sys(__NR_epoll_create1, 0), at = (long)map(4096);
+    for (unsigned i = 0; i < 3; i++) {
+        p[i] = new_pipe(0);
+        put_event(at, EPOLLIN, i);
+        assert_int_equal(sys(__NR_epoll_ctl, set, EPOLL_CTL_ADD, p[i].in, at), 0);
+        assert_int_equal(sys(__NR_write, p[i].out, str("x"), 1), 1);
+    }
+    put_event(at, EPOLLIN, 3);
+    assert_int_equal(sys(__NR_epoll_ctl, set, EPOLL_CTL_ADD, fifo, at), 0);
+    assert_int_equal(sys(__NR_write, fifo, str("x"), 1), 1);
+    for (int i = 0; i < 8; i++) {
+        assert_int_equal(sys(__NR_epoll_wait, set, at, 1, -1), 1);
+        assert_int_equal(copy_from_user(&got, (void *)at, sizeof(got)), 0);
+        assert_true(got.data.u64 < 4);
+        seen |= 1u << got.data.u64;
+    }
+    assert_int_equal(seen, 15);
+    for (int i = 0; i < 3; i++)
+        close_all(p[i].in, p[i].out);
+    close_all(fifo, set);
+}
+
+static unsigned host_calls, host_waits;
+static long counts_calls(long nr, long a0, long a1, long a2, long a3, long a4, long a5)
+{
+    host_calls++;
+    host_waits += nr == __NR_epoll_pwait;
+    long result = syscall(nr, a0, a1, a2, a3, a4, a5);
+    return result == -1 ? -errno : result;
+}
+
+#define MANY 100
+
+/* In two sets, some by two numbers; closed in an order that is neither theirs nor its reverse. One call of the host a wait. */
+static void epoll_holds_many(void **state)
+{
+    long fifo[MANY], set[2] = {sys(__NR_epoll_create1, 0), sys(__NR_epoll_create1, 0)}, at = (long)map(4096);
+    struct epoll_event got[2];
+    char name[16];
+    (void)state;
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "many%u", i);
+        fixture_fifo(name);
+        fifo[i] = sys(__NR_open, str((snprintf(name, sizeof(name), "/many%u", i), name)), O_RDWR);
+        assert_true(fifo[i] >= 0);
+        put_event(at, EPOLLIN, i);
+        for (int k = 0; k < 2; k++)
+            assert_int_equal(sys(__NR_epoll_ctl, set[k], EPOLL_CTL_ADD, fifo[i], at), 0);
+        assert_int_equal(sys(__NR_epoll_ctl, set[0], EPOLL_CTL_ADD, fifo[i], at), -EEXIST);
+    }
+    long twin = sys(__NR_dup, fifo[7]);
+    put_event(at, EPOLLIN, 1000);
+    assert_int_equal(sys(__NR_epoll_ctl, set[0], EPOLL_CTL_MOD, twin, at), -ENOENT);
+    for (unsigned i = 0; i < MANY; i++) {
+        unsigned k = i * 37 % MANY;
+        assert_int_equal(sys(__NR_write, fifo[k], str("x"), 1), 1);
+        host_calls = host_waits = 0;
+        fake_host = counts_calls;
+        for (int n = 0; n < 2; n++) {
+            assert_int_equal(sys(__NR_epoll_wait, set[n], at, 2, 0), 1);
+            assert_int_equal(copy_from_user(got, (void *)at, sizeof(got)), 0);
+            assert_int_equal(got[0].data.u64, k);
+        }
+        assert_int_equal(host_calls, 2);
+        assert_int_equal(host_waits, 2);
+        fake_host = NULL;
+        assert_int_equal(sys(__NR_read, fifo[k], out(), 1), 1);
+        if (k != 7)
+            close_all(fifo[k]);
+    }
+    close_all(set[1]);
+    assert_int_equal(sys(__NR_epoll_ctl, set[0], EPOLL_CTL_DEL, fifo[7], 0), 0);
+    assert_int_equal(sys(__NR_epoll_wait, set[0], at, 2, 0), 0);
+    close_all(fifo[7], twin, set[0]);
+}
+
 /* ---- more threads ------------------------------------------------------------------------------------------------ */
 static struct pair shared;
 static long shared_fd;
@@ -543,7 +627,8 @@ int main(void)
         FS_TEST(a_pipe_needs_no_host), FS_TEST(a_full_pipe_keeps_its_promises), FS_TEST(the_ring_wraps_without_loss),
         FS_TEST(a_broken_pipe_sends_sigpipe), FS_TEST(what_does_not_arrive_is_not_read), FS_TEST(counters_count),
         FS_TEST(readiness_is_told), FS_TEST(select_uses_sets), FS_TEST(epoll_knows_edges_levels_and_shots),
-        FS_TEST(epoll_mixes_inside_and_host), FS_TEST(a_stream_passes_between_threads),
+        FS_TEST(epoll_mixes_inside_and_host), FS_TEST(epoll_gives_everybody_a_turn), FS_TEST(epoll_holds_many),
+        FS_TEST(a_stream_passes_between_threads),
         FS_TEST(poll_wakes_for_either_side), FS_TEST(epoll_wakes_for_either_side),
         FS_TEST(epoll_notices_what_is_added), FS_TEST(a_signal_ends_waiting), FS_TEST(sendfile_crosses_the_border),
     };
