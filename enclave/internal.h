@@ -46,6 +46,8 @@ void thread_block_init(uint32_t slot);
 /* xstate.c */
 void xstate_measure(void);
 extern bool xstate_in_use_known;
+/* Like memcpy; each byte is written once, in whole words from the beginning. */
+void copy_words(void *dst, const void *src, size_t n);
 /* log.c */
 void log_init(void);
 void log_set_level(uint32_t level);

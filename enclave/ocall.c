@@ -110,7 +110,11 @@ void bounce_release(size_t mark)
 
 uint64_t untrusted_events_take(void)
 {
-    return __atomic_exchange_n(&tcb_current()->shared->pending, 0, __ATOMIC_SEQ_CST) & ~1ull;
+    uint64_t *untrusted_pending = &tcb_current()->shared->pending;
+
+    if (!__atomic_load_n(untrusted_pending, __ATOMIC_SEQ_CST)) /* most often; the exchange locks the bus */
+        return 0;
+    return __atomic_exchange_n(untrusted_pending, 0, __ATOMIC_SEQ_CST) & ~1ull;
 }
 
 static uint32_t exiting;

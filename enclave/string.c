@@ -1,14 +1,57 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The mem* and str* that the compiler and the runtime need, without vector registers. */
-#include "enclave/enclave.h"
+#include "enclave/internal.h"
 
+static inline uint64_t load(const char *p)
+{
+    uint64_t word;
+    __builtin_memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+static inline void store(char *p, uint64_t word)
+{
+    __builtin_memcpy(p, &word, sizeof(word));
+}
+
+static inline void copy_few(char *d, const char *s, size_t n)
+{
+    if (n & 4)
+        __builtin_memcpy(d, s, 4), d += 4, s += 4;
+    if (n & 2)
+        __builtin_memcpy(d, s, 2), d += 2, s += 2;
+    if (n & 1)
+        *d = *s;
+}
+
+/* Starting a REP costs more than the small copies that most are. The last word may overlap the one before it. */
 void *memcpy(void *dst, const void *src, size_t n)
 {
-    void *d = dst;
-    size_t words = n / 8, bytes = n % 8;
-    __asm__ volatile("rep movsq\n movq %3, %%rcx\n rep movsb" : "+D"(d), "+S"(src), "+c"(words) : "r"(bytes) : "memory");
+    char *d = dst;
+    const char *s = src;
+
+    if (n < 8) {
+        copy_few(d, s, n);
+        return dst;
+    }
+    uint64_t last = load(s + n - 8);
+    char *end = d + n - 8;
+    if (n <= 64) {
+        for (; d < end; d += 8, s += 8)
+            store(d, load(s));
+    } else {
+        size_t words = n / 8;
+        __asm__ volatile("rep movsq" : "+D"(d), "+S"(s), "+c"(words) : : "memory");
+    }
+    store(end, last);
     return dst;
+}
+
+void copy_words(void *dst, const void *src, size_t n)
+{
+    size_t words = n / 8, bytes = n % 8;
+    __asm__ volatile("rep movsq\n movq %3, %%rcx\n rep movsb" : "+D"(dst), "+S"(src), "+c"(words) : "r"(bytes) : "memory");
 }
 
 void *memmove(void *dst, const void *src, size_t n)

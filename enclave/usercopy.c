@@ -117,7 +117,7 @@ void untrusted_write(void *untrusted_dst, const void *src, size_t n)
 {
     if (!outside_enclave(untrusted_dst, n))
         runtime_fail("the host gave memory inside the enclave for an OCALL");
-    memcpy(untrusted_dst, src, n);
+    copy_words(untrusted_dst, src, n);
 }
 
 void untrusted_read(void *dst, const void *untrusted_src, size_t n)

@@ -75,7 +75,7 @@ static void forget(struct trap_thread *t)
 {
     struct trap_thread *own = t;
 
-    if (t->fast.entry)
+    if (t->fast.entry && __atomic_load_n(t->fast.entry, __ATOMIC_SEQ_CST) == t)
         __atomic_compare_exchange_n(t->fast.entry, &own, NULL, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     t->fast.entry = NULL;
 }
