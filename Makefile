@@ -6,7 +6,7 @@ RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
 LAB := --runtime $(RUNTIME) --target $(BUILD)/tests/defects/target
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test real demo decoder sweep storm defects back-to-back bench bench-aex bench-edmm bench-real lint asan matrix clean
+.PHONY: all packages build test real demo decoder sweep storm defects back-to-back bench bench-aex bench-edmm bench-real lint asan fuzz hostile matrix clean
 
 all: build
 
@@ -61,6 +61,15 @@ bench-edmm: build ; @bench/edmm.py --check $(BUILD)
 
 bench-real: build
 	@bench/real.py $(BENCH) $(BUILD)
+
+# The manifest parser, the ELF loader and the host's answers, MINUTES (10) each, two at a time. What is found is in build/fuzz/found.
+MINUTES := 10
+fuzz: build
+	@tests/fuzz/run.sh $(BUILD) $$(( $(MINUTES) * 60 ))
+
+# Whole programs in enclaves whose host lies, each with what is said.
+hostile: build
+	@$(BUILD)/tests/hostile/hostile --runtime $(RUNTIME) --target $(BUILD)/tests/hostile/target --verbose
 
 lint: packages
 	@tools/lint.sh
