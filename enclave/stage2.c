@@ -105,5 +105,7 @@ _Noreturn void runtime_fault(void)
     const char *name = vector < sizeof(names) / sizeof(names[0]) && names[vector] ? names[vector] : "exception";
     log_line(VIGIL_LOG_ERROR, "%s in the runtime at offset 0x%lx, address 0x%lx", name,
              t->event.rip - boot_info()->elf_base, exinfo_on() ? t->event.exinfo.maddr : 0);
+    if (vector == SGX_VEC_PF && exinfo_on() && !outside_enclave((void *)t->event.exinfo.maddr, 1))
+        runtime_fail("the host has taken a page of the enclave away, or this is a bug in Vigil");
     runtime_fail("a fault inside the enclave runtime: this is a bug in Vigil, please report the line above");
 }

@@ -197,6 +197,7 @@ void sgx_trap_break_forget(const struct softsgx_enclave *enclave);
 /* ---- trap_guard.c ---- */
 struct sgx_trap_blocks;
 /* For a mapping [start, end) of the ELRANGE that begins at base. NULL: no guard pages here; _protect then does without. */
+extern bool sgx_trap_guards; /* false: as on a kernel without guard pages (tests) */
 struct sgx_trap_blocks *sgx_trap_blocks_make(uint64_t base, uint64_t start, uint64_t end);
 void sgx_trap_blocks_free(struct sgx_trap_blocks *blocks, uint64_t end);
 /* built: the enclave is initialised, so lone pages come and go. */

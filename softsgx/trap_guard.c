@@ -29,10 +29,12 @@ struct sgx_trap_blocks {
     uint8_t state[];
 };
 
+bool sgx_trap_guards = true;
+
 /* On memory of the same kind as an enclave's: guards came to anonymous memory first. */
 static bool guards_supported(uint64_t start)
 {
-    return !madvise((void *)start, SGX_PAGE_SIZE, MADV_GUARD_INSTALL) &&
+    return sgx_trap_guards && !madvise((void *)start, SGX_PAGE_SIZE, MADV_GUARD_INSTALL) &&
            !madvise((void *)start, SGX_PAGE_SIZE, MADV_GUARD_REMOVE);
 }
 

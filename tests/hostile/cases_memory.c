@@ -46,6 +46,26 @@ static uint64_t lie_sometimes(struct lie_call *c)
     return c->nth % 2 ? c->honest(c) : (uint64_t)-EBUSY;
 }
 
+/* Errors without reason, things half done, others done instead: another mixture in each call, the same in each run. */
+static uint64_t lie_by_chance(struct lie_call *c)
+{
+    uint64_t dice = ((uint64_t)c->nth + 7) * 0x9e3779b97f4a7c15ull >> 33;
+
+    switch (dice % 6) {
+    case 0:
+        return (uint64_t)-EAGAIN;
+    case 1:
+        return 0;
+    case 2:
+        return (uint64_t)(int64_t)backend->memory((uint32_t)c->exit->args[0], ranges(c)->address, VIGIL_PAGE, c->exit->args[1]);
+    case 3:
+        (void)c->honest(c);
+        return (uint64_t)-ENOMEM;
+    default:
+        return c->honest(c);
+    }
+}
+
 /* The first range alone, and of it the first page. */
 static uint64_t lie_half_done(struct lie_call *c)
 {
@@ -110,6 +130,18 @@ static uint64_t lie_restrict_used(struct lie_call *c)
     return c->honest(c);
 }
 
+/* The runtime's own: its heap (value 0), its code, its data. */
+static uint64_t lie_remove_runtime(struct lie_call *c)
+{
+    struct softsgx_enclave *e = host_software_enclave();
+    uint64_t top = e->base + e->size, heap = top - (uint64_t)hostile_now->value * VIGIL_PAGE;
+
+    if (c->nth == 2)
+        for (uint64_t page = heap; page < heap + 4ul * VIGIL_PAGE && page < top; page += VIGIL_PAGE)
+            (void)sgx_eremove(e, page);
+    return c->honest(c);
+}
+
 /* What is given back goes without having been trimmed, and comes back new. */
 static uint64_t lie_removed_at_once(struct lie_call *c)
 {
@@ -125,6 +157,8 @@ static uint64_t lie_removed_at_once(struct lie_call *c)
 
 #define MEMORY OCALL(VIGIL_OCALL_MEMORY)
 #define M(name, lie, operation, expected) {name, MEMORY, lie, VIGIL_MEMORY_##operation, expected, ON_EDMM, NULL}
+#define ANY_END "die:7|stop:the host did not|stop:the host withholds"
+#define CRASH "=|stop:the host has taken|exit:139|exit:132"
 #define GONE "stop:the host did not"
 #define BUS "readonly: 0 1b5f" /* SIGBUS, which the path catches */
 #define WITHHELD "stop:the host withholds"
@@ -137,11 +171,18 @@ const struct hostile_case hostile_memory[] = {
     {"into", 0, NULL, 0, "=", ON_EDMM, NULL}, {"threads", 0, NULL, 0, "=", ON_EDMM, NULL},
     {"race", 0, NULL, 0, "=", ON_EDMM, NULL}, {"race", 0, NULL, 0, "=", 0, NULL},
 
+    {"race", 0, NULL, 0, "=", ON_EDMM | NO_GUARDS, NULL}, {"again", 0, NULL, 0, "=", ON_EDMM | NO_GUARDS, NULL},
+    {"mprotect", 0, NULL, 0, "=", ON_EDMM | NO_GUARDS, NULL}, {"threads", 0, NULL, 0, "=", ON_EDMM | NO_GUARDS, NULL},
+    {"mremap", 0, NULL, 0, "=", ON_EDMM | NO_GUARDS, NULL}, {"race", 0, NULL, 0, "=", NO_GUARDS, NULL},
+
     /* adding: a hint, EACCEPT asks the kernel itself */
     M("touch", lie_nothing_done, ADD, "="), M("touch", lie_error, ADD, "="), M("touch", lie_half_done, ADD, "="),
     M("touch", lie_done_but_error, ADD, "="), M("touch", lie_odd_result, ADD, "="), M("touch", lie_more, ADD, "="),
     M("into", lie_nothing_done, ADD, "="), M("into", lie_more, ADD, "="), M("into", lie_trim_instead, ADD, "=|die:7|into: EFAULT|into: ENOMEM"),
     M("threads", lie_nothing_done, ADD, "="), M("threads", lie_error, ADD, "=|threads: EAGAIN"), M("threads", lie_more, ADD, "="),
+    M("touch", lie_by_chance, ADD, "=|" ANY_END), M("again", lie_by_chance, ADD, "=|" ANY_END), M("race", lie_by_chance, ADD, "=|" ANY_END),
+    M("mprotect", lie_by_chance, ADD, "=|mprotect: ENOMEM|" ANY_END), M("mremap", lie_by_chance, ADD, "=|mremap: ENOMEM|" ANY_END),
+    M("threads", lie_by_chance, ADD, "=|threads: EAGAIN|threads: ENOMEM|" ANY_END), M("into", lie_by_chance, ADD, "=|into: EFAULT|" ANY_END),
     M("race", lie_more, ADD, "="), M("race", lie_error, ADD, "="), M("mremap", lie_more, ADD, "="),
 
     /* giving back: what was there is never seen again */
@@ -163,6 +204,9 @@ const struct hostile_case hostile_memory[] = {
 
     /* what nobody asked for, to pages in use */
     M("touch", lie_remove_used, ADD, "die:7|" WITHHELD), M("touch", lie_trim_used, ADD, "die:7|" WITHHELD), M("touch", lie_restrict_used, ADD, "die:7|" WITHHELD),
+    {"touch", MEMORY, lie_remove_runtime, 1, CRASH, ON_EDMM, NULL}, {"touch", MEMORY, lie_remove_runtime, 4, CRASH, ON_EDMM, NULL},
+    {"touch", MEMORY, lie_remove_runtime, 40, CRASH, ON_EDMM, NULL}, {"touch", MEMORY, lie_remove_runtime, 80, CRASH, ON_EDMM, NULL},
+    {"touch", MEMORY, lie_remove_runtime, 120, CRASH, ON_EDMM, NULL},
     M("threads", lie_nothing_done, TCS, "stop:TCS|threads: EAGAIN"), M("threads", lie_error, TCS, "stop:TCS|threads: EAGAIN"),
     M("threads", lie_trim_instead, TCS, "stop:TCS|threads: EAGAIN"), M("threads", lie_odd_result, TCS, "="),
     {0},

@@ -33,6 +33,7 @@ struct hostile_case {
     void (*at_start)(struct host_thread *thread, uint64_t *argument); /* before the first thread's first entry */
 };
 #define ON_EDMM 1u              /* with dynamic memory */
+#define NO_GUARDS 4u            /* as if the kernel had no guard pages */
 #define EVERYWHERE 2u           /* the lie begins with the enclave, not with the path */
 
 extern const struct hostile_case *hostile_now;
