@@ -506,7 +506,7 @@ void walk(context &c, const toml::table &table, const std::string &prefix)
         bool known = false;
         for (const auto &entry : keys) {
             if (key == entry.key) {
-                c.collect([&] { entry.set(c, key, value); });
+                c.collect([&, &value = value] { entry.set(c, key, value); });
                 known = true;
             }
         }

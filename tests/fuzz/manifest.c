@@ -2,6 +2,7 @@
  *
  * Any bytes as a manifest: an error that says where, or a configuration whose references all stay inside. */
 #include "image/manifest.h"
+#include "image/trusted.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,16 @@ static void must(bool condition, const char *what)
         return;
     fprintf(stderr, "broken promise: %s\n", what);
     abort();
+}
+
+/* In place of image/trusted.c's, which would read whatever file is named. */
+int trusted_collect(const char *path, trusted_fn *found, void *arg, struct image_error *error)
+{
+    static const uint8_t digest[32] = {1, 2, 3};
+
+    (void)error;
+    found(arg, path, digest);
+    return 0;
 }
 
 static const struct vigil_config *config;
