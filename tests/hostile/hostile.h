@@ -33,11 +33,12 @@ struct hostile_case {
     void (*at_start)(struct host_thread *thread, uint64_t *argument); /* before the first thread's first entry */
 };
 #define ON_EDMM 1u              /* with dynamic memory */
+#define TRUSTED 8u             /* the program and its file `data` are in sgx.trusted_files */
 #define NO_GUARDS 4u            /* as if the kernel had no guard pages */
 #define EVERYWHERE 2u           /* the lie begins with the enclave, not with the path */
 
 extern const struct hostile_case *hostile_now;
-extern const struct hostile_case hostile_calls[], hostile_sockets[], hostile_memory[], hostile_start[];
+extern const struct hostile_case hostile_calls[], hostile_sockets[], hostile_memory[], hostile_start[], hostile_trusted[];
 
 /* lies.c */
 struct softsgx_enclave *hostile_enclave(void);

@@ -66,31 +66,57 @@ static void remove_files(void)
 }
 
 /* ---- one run ---- */
+static int memory_file(void)
+{
+    int fd = memfd_create("hostile", 0);
+    if (fd < 0)
+        fail("memfd_create");
+    return fd;
+}
+
 static _Noreturn void run_native(char **argv)
 {
     execv(target_path, argv);
     _exit(127);
 }
 
-/* [1]: with dynamic memory. Built once: signing takes longer than a run. */
-static struct image images[2];
+/* What the manifest says of the files it trusts is hashed here. */
+static int trusting(struct vigil_config **config, struct image_error *error)
+{
+    char path[64];
+    int fd = memory_file();
 
-static void build(int edmm)
+    make_files();
+    dprintf(fd, "libos.entrypoint = \"%s\"\nloader.insecure__use_cmdline_argv = true\nfs.root = { uri = \"file:/\" }\n"
+            "fs.start_dir = \"%s\"\nsgx.debug = true\nsgx.use_exinfo = true\nsgx.enclave_size = \"32M\"\nsgx.max_threads = 4\n"
+            "sgx.trusted_files = [\"file:%s\", \"file:%s/data\"]\nsgx.file_check_policy = \"allow_all_but_log\"\n",
+            target_path, directory, target_path, directory);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int status = manifest_load(path, config, error);
+    close(fd);
+    return status;
+}
+
+/* Built once: signing takes longer than a run. */
+enum { PLAIN, EDMM, TRUSTING };
+static struct image images[3];
+
+static void build(int kind)
 {
     struct image_error error;
     struct vigil_config *config;
     struct image_key *key;
 
-    if (manifest_default(target_path, &config, &error))
+    if (kind == TRUSTING ? trusting(&config, &error) : manifest_default(target_path, &config, &error))
         goto failed;
     config->enclave_size = 32u << 20;
     config->max_threads = 4;
     config->stack_size = 256u << 10;
     config->brk_max_size = 1u << 20;
-    if (edmm)
+    if (kind == EDMM)
         manifest_use_edmm(config, 1);
-    if (!image_build(&images[edmm], runtime, runtime_size, config, &error) && !image_key_open(NULL, &key, &error) &&
-        !image_sign(&images[edmm], key, &error))
+    if (!image_build(&images[kind], runtime, runtime_size, config, &error) && !image_key_open(NULL, &key, &error) &&
+        !image_sign(&images[kind], key, &error))
         return;
 failed:
     fprintf(stderr, "hostile: %s\n", error.text);
@@ -107,17 +133,9 @@ static _Noreturn void run_enclave(const struct hostile_case *c, char **argv, uin
         options.argc++;
     hostile_now = c;
     sgx_trap_guards = !(c->options & NO_GUARDS);
-    host_run(&images[c->options & ON_EDMM], &options, &error);
+    host_run(&images[c->options & TRUSTED ? TRUSTING : c->options & ON_EDMM ? EDMM : PLAIN], &options, &error);
     fprintf(stderr, "vigil: %s\n", error.text);
     _exit(HOST_EXIT_REFUSED);
-}
-
-static int memory_file(void)
-{
-    int fd = memfd_create("hostile", 0);
-    if (fd < 0)
-        fail("memfd_create");
-    return fd;
 }
 
 static void take(int fd, char *text, size_t size)
@@ -263,12 +281,41 @@ static void check_table(const struct hostile_case *table, const char *name)
         check(&table[i], name, i, 0);
 }
 
+/* Every path with impossible results of all kinds in every third system call: the same output, an error or a stop. */
+static uint64_t lie_impossible(struct lie_call *c)
+{
+    static const int64_t results[] = {INT64_MIN, 1l << 40, -4096, -600, INT64_MAX, -134};
+    uint64_t result = c->honest(c);
+    return (uint64_t)(c->nth + hostile_now->value) % 3 ? result : (uint64_t)results[(c->nth + hostile_now->value) / 3 % 6];
+}
+
+static void check_impossible(void)
+{
+    static const char *const paths[] = {
+        "open", "read", "read_all", "pread", "write", "stat", "fstat", "getdents", "readlink", "ftruncate", "fsync", "flock",
+        "sendfile", "copy_range", "statfs", "fionread", "mmap", "msync", "mkdir", "poll", "epoll", "eventfd", "pipe", "monotonic",
+        "realtime", "affinity", "rusage", "turns", "timeout", "into", "socketpair", "recvfrom", "recvmsg", "sendto", "accept",
+        "getsockname", "getsockopt", "socket", "rights", "again", "mprotect", "trusted", "trusted_later",
+    };
+    char expect[96];
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+        for (int64_t phase = 0; phase < 3; phase++) {
+            struct hostile_case c = {.path = paths[i], .of = ANY_SYSCALL, .lie = lie_impossible, .value = phase, .expect = expect,
+                                     .options = strncmp(paths[i], "trusted", 7) ? 0 : TRUSTED};
+            snprintf(expect, sizeof(expect), "=|%s: E*|stop:not a time", paths[i]);
+            check(&c, "impossible", i * 3 + (size_t)phase, 0);
+        }
+}
+
 static void check_tables(void)
 {
     check_table(hostile_start, "start");
     check_table(hostile_calls, "calls");
     check_table(hostile_sockets, "sockets");
     check_table(hostile_memory, "memory");
+    check_table(hostile_trusted, "trusted");
+    check_impossible();
 }
 
 /* The EPC in steps of one page, from too little for anything to enough: the same output, or a clean end. */
@@ -320,8 +367,8 @@ int main(int argc, char **argv)
     target_path = realpath(target_path, NULL);
     if (!target_path)
         fail("the target program");
-    build(0);
-    build(1);
+    build(PLAIN);
+    build(EDMM);
     total = mmap(NULL, sizeof(*total), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (total == MAP_FAILED)
         fail("mmap");
@@ -329,6 +376,7 @@ int main(int argc, char **argv)
     worker = !other;
     if (other < 0 || !mkdtemp(directory))
         fail(directory);
+    build(TRUSTING);
     if (high)
         sweep_epc(low, high, step);
     else

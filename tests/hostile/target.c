@@ -70,6 +70,43 @@ static void path_read_all(void)
     say(n < 0 ? n : done, sum(buffer, sizeof(buffer)));
 }
 
+/* The whole of a file that the manifest may trust, opened on the path or before it. */
+static void read_trusted(bool later)
+{
+    static char buffer[20000];
+    int fd = -1;
+    long n;
+
+    if (later)
+        fd = open("data", O_RDONLY);
+    begin();
+    if (!later)
+        fd = open("data", O_RDONLY);
+    n = fd < 0 ? -1 : read(fd, buffer, sizeof(buffer));
+    end();
+    say(n, sum(buffer, sizeof(buffer)));
+}
+
+static void path_trusted(void)
+{
+    read_trusted(false);
+}
+
+static void path_trusted_later(void)
+{
+    read_trusted(true);
+}
+
+static void path_trusted_mmap(void)
+{
+    int fd = open("data", O_RDONLY);
+
+    begin();
+    char *p = mmap(NULL, 10000, PROT_READ, MAP_PRIVATE, fd, 0);
+    end();
+    say(p == MAP_FAILED ? -1 : 0, p == MAP_FAILED ? 0 : sum(p, 10000));
+}
+
 static void path_pread(void)
 {
     char buffer[300] = {0};
@@ -497,6 +534,7 @@ static const struct { const char *name; void (*function)(void); } paths[] = {
     {"eventfd", path_eventfd}, {"pipe", path_pipe}, {"monotonic", path_monotonic}, {"realtime", path_realtime},
     {"sleep", path_sleep}, {"affinity", path_affinity}, {"rusage", path_rusage}, {"timer", path_timer},
     {"events", path_events}, {"thread", path_thread}, {"turns", path_turns}, {"timeout", path_timeout},
+    {"trusted", path_trusted}, {"trusted_later", path_trusted_later}, {"trusted_mmap", path_trusted_mmap},
     {"hello", path_hello}, {"touch", path_touch}, {"again", path_again}, {"dontneed", path_dontneed},
     {"mprotect", path_mprotect}, {"readonly", path_readonly}, {"mremap", path_mremap}, {"into", path_into},
     {"threads", path_threads}, {"race", path_race}, {"socketpair", path_socketpair}, {"recvfrom", path_recvfrom},
