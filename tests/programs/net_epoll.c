@@ -259,6 +259,80 @@ static void one_shots(void)
     close(jobs[0]), close(jobs[1]), close(finished), close(jobs_set);
 }
 
+/* ---- files that come and go while others wait -------------------------------------------------------------------- */
+#define COMERS 4
+#define COMINGS 150
+
+static int shared[2];
+static atomic_int comers_left;
+
+static void come_and_go(uint64_t *random)
+{
+    int fd[3], own = epoll_create1(0);
+    uint64_t one = 1;
+
+    REQUIRE(own >= 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, fd) == 0 && (fd[2] = eventfd(0, EFD_NONBLOCK)) >= 0);
+    for (int i = 0; i < 3; i++) {
+        CHECK_EQ(watch(shared[0], EPOLL_CTL_ADD, fd[i], EPOLLIN | EPOLLET), 0);
+        CHECK_EQ(watch(shared[1], EPOLL_CTL_ADD, fd[i], EPOLLIN | EPOLLONESHOT), 0);
+        CHECK_EQ(watch(own, EPOLL_CTL_ADD, fd[i], EPOLLIN), 0);
+    }
+    CHECK_EQ(send(fd[0], "x", 1, 0), 1);
+    CHECK_EQ(write(fd[2], &one, sizeof(one)), sizeof(one));
+    CHECK_EQ(watch(shared[random_next(random) % 2], EPOLL_CTL_MOD, fd[random_next(random) % 3], EPOLLIN), 0);
+    CHECK_EQ(watch(shared[random_next(random) % 2], EPOLL_CTL_DEL, fd[random_next(random) % 3], 0), 0);
+    struct epoll_event ready[4];
+    CHECK_EQ(epoll_wait(own, ready, 4, 5000), 2);
+    if (random_next(random) % 2)
+        close(own), own = -1;
+    unsigned first = (unsigned)random_next(random) % 3;
+    for (unsigned i = 0; i < 3; i++)
+        close(fd[(first + i) % 3]);
+    if (own >= 0) {
+        CHECK_EQ(epoll_wait(own, ready, 4, 0), 0);
+        close(own);
+    }
+}
+
+static void *comer(void *seed)
+{
+    uint64_t random = (uintptr_t)seed;
+
+    for (int i = 0; i < COMINGS; i++)
+        come_and_go(&random);
+    comers_left--;
+    return NULL;
+}
+
+static void *onlooker(void *set)
+{
+    struct epoll_event ready[4];
+
+    while (comers_left)
+        CHECK(epoll_wait(*(int *)set, ready, 4, 5) >= 0);
+    return NULL;
+}
+
+static void comings_and_goings(void)
+{
+    pthread_t thread[COMERS + 2];
+    struct epoll_event ready;
+
+    comers_left = COMERS;
+    for (int i = 0; i < 2; i++) {
+        shared[i] = epoll_create1(0);
+        REQUIRE(pthread_create(&thread[COMERS + i], NULL, onlooker, &shared[i]) == 0);
+    }
+    for (int i = 0; i < COMERS; i++)
+        REQUIRE(pthread_create(&thread[i], NULL, comer, (void *)(uintptr_t)(i + 1)) == 0);
+    for (int i = 0; i < COMERS + 2; i++)
+        pthread_join(thread[i], NULL);
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(epoll_wait(shared[i], &ready, 1, 0), 0); /* all have left */
+        close(shared[i]);
+    }
+}
+
 /* ---- room for one, and more than that is ready ------------------------------------------------------------------- */
 static void turns(void)
 {
@@ -296,6 +370,7 @@ int main(int argc, char **argv)
         { "edges", edges },
         { "changes", changes },
         { "one shots", one_shots },
+        { "comings and goings", comings_and_goings },
         { "turns", turns },
     };
     return RUN_SECTIONS(sections, argc, argv);

@@ -233,9 +233,9 @@ static void headers(void)
     CHECK_EQ(n, 10);
     CHECK_ERRNO(recvmsg(pair[0], &m, MSG_DONTWAIT), EINVAL);
     m.msg_namelen = sizeof(name);
-    CHECK_EQ(recvmsg(pair[0], &m, MSG_PEEK), 8);
+    CHECK_EQ(recvmsg(pair[0], &m, MSG_PEEK | MSG_DONTWAIT), 8);
     CHECK_EQ(m.msg_flags, MSG_TRUNC);
-    CHECK_EQ(recvmsg(pair[0], &m, MSG_TRUNC), 10);
+    CHECK_EQ(recvmsg(pair[0], &m, MSG_TRUNC | MSG_DONTWAIT), 10);
     CHECK_EQ(m.msg_namelen, 0);
     CHECK_ERRNO(recvmsg(pair[0], &m, MSG_DONTWAIT), EAGAIN);
     m.msg_iovlen = 2000;
