@@ -199,6 +199,8 @@ void mitigation_code_loaded(uint64_t start, uint64_t end);
 void libos_start(void);
 /* The application executed `syscall`; regs->rip already points behind it. The result goes to regs->rax. */
 void libos_syscall(struct checkpoint *regs);
+/* Before that, if it took a trap: the instruction's address. */
+void libos_syscall_trapped(uint64_t address);
 /* The application raised a hardware exception. Deliver it, or do nothing if it is resolved. */
 void libos_exception(struct checkpoint *regs, const struct exception *exception);
 /* Called in runtime mode before every return to the application when the mailbox was not empty, and after

@@ -68,6 +68,7 @@ void runtime_stage2(void)
         regs->rip += 2;
         regs->rcx = regs->rip;
         regs->r11 = regs->rflags;
+        libos_syscall_trapped(regs->rip - 2);
         system_call(t, regs);
         return;
     }

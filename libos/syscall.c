@@ -3,6 +3,7 @@
  * The system call dispatcher. A switch instead of a table of pointers: nothing to relocate, and no indirect call
  * through data. */
 #include "libos/libos.h"
+#include "libos/rewrite/rewrite.h"
 
 #define VIGIL_AEX_NO_FUNCTIONS
 #include "vigil/aex.h"
@@ -37,6 +38,11 @@ static long dispatch(uint64_t nr, SYSCALL_ARGS)
         log_line(VIGIL_LOG_DEBUG, "system call %s (%lu) is not implemented: ENOSYS", syscall_name(nr), nr);
         return -ENOSYS;
     }
+}
+
+void libos_syscall_trapped(uint64_t address)
+{
+    rewrite_trapped(address);
 }
 
 /* thread.syscall_nr stays set until libos_return, which needs it to restart the call. rt_sigreturn replaces all of

@@ -5,8 +5,8 @@
  *   before                                    behind
  *    0  mov $nr,%eax                           0  lea behind_syscall(%rip),%rcx
  *    5  lea behind_syscall(%rip),%rcx          7  jmp *gate(%rip)
- *   12  jmp *gate(%rip)                       13  cmp $imm,%rax
- *                                             19  jmp behind_cmp
+ *   12  jmp *gate(%rip)                       13  what was behind it: cmp $imm,%rax
+ *                                             ..  jmp behind that
  *
  * An AEX can come between any two of these; rewrite_visible() says where the program then is. */
 #include "libos/rewrite/rewrite.h"
@@ -15,7 +15,9 @@
 
 #define TRAMPOLINE 32
 #define FIRST 32                 /* of the page: the gate's address is in front */
-#define BATCH 64
+#define CONTINUE 13              /* where the moved instructions are in it */
+#define BATCH 32
+_Static_assert(CONTINUE + REWRITE_MOVED + 5 <= TRAMPOLINE, "trampoline");
 
 struct module {
     struct module *next;
@@ -105,14 +107,13 @@ static void make_trampoline(uint8_t *at, uint64_t page, const struct rewrite_sit
 {
     if (site->form == REWRITE_BEFORE) {
         at = put(at, "\xb8", 1);
-        at = put(at, &site->value, 4);
+        at = put(at, &site->number, 4);
     }
     at = put_distance(put(at, "\x48\x8d\x0d", 3), site->syscall + 2);
     at = put_distance(put(at, "\xff\x25", 2), page);
     if (site->form == REWRITE_BEHIND) {
-        at = put(at, "\x48\x3d", 2);
-        at = put(at, &site->value, 4);
-        put_distance(put(at, "\xe9", 1), site->syscall + 8);
+        at = put(at, site->moved, site->length);
+        put_distance(put(at, "\xe9", 1), site->syscall + 2 + site->length);
     }
 }
 
@@ -137,7 +138,7 @@ static bool rewrite_all(struct module *m)
     if (mm_protect(m->low, m->high - m->low, PROT_READ | PROT_EXEC))
         return false;
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->site[i].form == REWRITE_BEHIND && !moved_add(m->site[i].syscall + 2, trampoline_of(m, i) + 13))
+        if (m->site[i].form == REWRITE_BEHIND && !moved_add(m->site[i].syscall + 2, trampoline_of(m, i) + CONTINUE))
             return false;
     for (uint32_t i = 0; i < m->count; i++)
         put_distance(put((uint8_t *)jump_at(&m->site[i]), "\xe9", 1), trampoline_of(m, i));
@@ -248,7 +249,10 @@ static uint64_t visible(const struct module *m, uint64_t rip)
     offset %= TRAMPOLINE;
     if (site->form == REWRITE_BEFORE)
         return offset < 5 ? site->syscall - 5 : site->syscall;
-    return offset < 13 ? site->syscall : offset < 19 ? site->syscall + 2 : site->syscall + 8;
+    if (offset < CONTINUE)
+        return site->syscall;
+    offset -= CONTINUE;
+    return site->syscall + 2 + (offset < site->length ? offset : site->length);
 }
 
 uint64_t rewrite_visible(uint64_t rip)
@@ -263,4 +267,45 @@ uint64_t rewrite_visible(uint64_t rip)
         }
     unlock(&rewrite_lock);
     return rip;
+}
+
+/* ---- one more, when code has been running ---------------------------------------------------------------------------- */
+/* Nobody runs the program's code: its only thread is here. */
+static bool patch(const struct rewrite_site *site, uint64_t trampoline)
+{
+    uint64_t page = page_down(site->syscall), length = page_up(site->syscall + 5) - page;
+
+    if (mm_protect(page, length, PROT_READ | PROT_WRITE | PROT_EXEC))
+        return false;
+    put_distance(put((uint8_t *)site->syscall, "\xe9", 1), trampoline);
+    return !mm_protect(page, length, PROT_READ | PROT_EXEC);
+}
+
+void rewrite_one(uint64_t start, uint64_t end, const struct rewrite_site *site)
+{
+    struct module *m = kzalloc(sizeof(*m) + sizeof(m->site[0]));
+    long low = m ? mm_map_near(start, end, VIGIL_PAGE) : -1;
+    uint64_t gate = syscall_gate_address();
+
+    if (low < 0 || mm_populate((uint64_t)low, VIGIL_PAGE)) {
+        kfree(m);
+        return;
+    }
+    *m = (struct module){.start = start, .end = end, .low = (uint64_t)low, .high = (uint64_t)low + VIGIL_PAGE, .count = 1};
+    m->site[0] = *site;
+    memcpy((void *)low, &gate, sizeof(gate));
+    make_trampoline((uint8_t *)trampoline_of(m, 0), m->low, site);
+    lock(&rewrite_lock);
+    bool done = !mm_protect(m->low, VIGIL_PAGE, PROT_READ | PROT_EXEC) &&
+                moved_add(site->syscall + 2, trampoline_of(m, 0) + CONTINUE) && patch(site, trampoline_of(m, 0));
+    if (done) {
+        m->next = modules;
+        modules = m;
+        sites++;
+    }
+    unlock(&rewrite_lock);
+    if (!done) {
+        mm_unmap(m->low, VIGIL_PAGE);
+        kfree(m);
+    }
 }

@@ -8,7 +8,8 @@
  *   behind      syscall ; cmp $-4095,%rax        the SYSCALL and part of the CMP become the jump, and the trampoline does
  *               (or -4096)                       the CMP; not if some jump nearby might lead to the CMP
  *
- * Any other SYSCALL traps. To the program, to signal handlers and to debuggers a system call is where it was: RIP is never
+ * Any other SYSCALL traps. While the program has one thread, one that traps is rewritten too if what is behind it is a few
+ * plain instructions (late.c): that it is an instruction is certain then. To the program, to signal handlers and to debuggers a system call is where it was: RIP is never
  * seen inside a trampoline. What it can see are the changed bytes, if it reads its own code. */
 #ifndef VIGIL_REWRITE_H
 #define VIGIL_REWRITE_H
@@ -19,6 +20,8 @@
 void rewrite_code_loaded(uint64_t start, uint64_t end);
 /* It has been unmapped: its trampolines go, too. */
 void rewrite_code_gone(uint64_t start, uint64_t end);
+/* The SYSCALL at this address has trapped. */
+void rewrite_trapped(uint64_t syscall);
 /* Where the program is, although it is in a trampoline. */
 uint64_t rewrite_visible(uint64_t rip);
 /* The reverse, for a place that the program goes on at: behind a SYSCALL that has become part of a jump. */
@@ -28,12 +31,24 @@ uint32_t rewrite_sites(void);
 
 /* ---- scan.c: needs nothing of the enclave ------------------------------------------------------------------------- */
 enum rewrite_form { REWRITE_BEFORE, REWRITE_BEHIND };
+#define REWRITE_MOVED 14
 struct rewrite_site {
     uint64_t syscall;        /* address of the SYSCALL instruction */
-    uint32_t value;          /* the number, or the CMP's immediate */
+    uint32_t number;         /* REWRITE_BEFORE */
     enum rewrite_form form;
+    uint8_t length;          /* REWRITE_BEHIND: of the instructions behind it that the trampoline executes */
+    uint8_t moved[REWRITE_MOVED];
 };
 /* The next site in [*at, end) of code at [start, end), which is also where it is read; *at moves behind it. */
 bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_site *site);
+/* Might a jump in the code at [start, end) lead there? */
+bool rewrite_jump_leads_to(uint64_t start, uint64_t end, uint64_t target);
+/* ---- late.c */
+/* The bytes of plain instructions at p (n of them can be read), which do the same anywhere: as many as make at least
+ * three. 0: there are none that are known. */
+unsigned rewrite_plain_length(const uint8_t *p, unsigned n);
+/* ---- rewrite.c */
+/* Makes the one site, in code of which nothing is known yet, or more is. */
+void rewrite_one(uint64_t start, uint64_t end, const struct rewrite_site *site);
 
 #endif

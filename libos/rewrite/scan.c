@@ -5,6 +5,7 @@
 #include "libos/rewrite/rewrite.h"
 
 #define NUMBERS 512              /* system call numbers below this */
+#define COMPARE_LENGTH 6
 #define NEAR 128                 /* reach of a jump with an 8-bit displacement */
 #define FAR (256u << 10)         /* where jumps with 32 bits are looked for: a function is not larger */
 
@@ -33,7 +34,7 @@ static bool number_before(uint64_t start, uint64_t at, uint32_t *number)
 }
 
 /* Might a jump lead to `target`? Any two or five bytes that read like one count. */
-static bool jump_leads_to(uint64_t start, uint64_t end, uint64_t target)
+bool rewrite_jump_leads_to(uint64_t start, uint64_t end, uint64_t target)
 {
     uint64_t from = target - start > FAR ? target - FAR : start, to = end - target > FAR ? target + FAR : end;
 
@@ -55,14 +56,13 @@ static bool jump_leads_to(uint64_t start, uint64_t end, uint64_t target)
     return false;
 }
 
-static bool compare_behind(uint64_t start, uint64_t end, uint64_t at, uint32_t *immediate)
+static bool compare_behind(uint64_t start, uint64_t end, uint64_t at)
 {
     const uint8_t *p = byte_at(at + 2);
 
-    if (end - at < 8 || p[0] != 0x48 || p[1] != 0x3d)
+    if (end - at < 2 + COMPARE_LENGTH || p[0] != 0x48 || p[1] != 0x3d)
         return false;
-    *immediate = word_at(p + 2);
-    return (*immediate == (uint32_t)-4095 || *immediate == (uint32_t)-4096) && !jump_leads_to(start, end, at + 2);
+    return (word_at(p + 2) == (uint32_t)-4095 || word_at(p + 2) == (uint32_t)-4096) && !rewrite_jump_leads_to(start, end, at + 2);
 }
 
 /* 0F 05, eight bytes at a time where there is no 05. */
@@ -93,12 +93,14 @@ bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_sit
             return false;
         *at = found + 2;
         site->syscall = found;
-        if (number_before(start, found, &site->value)) {
+        if (number_before(start, found, &site->number)) {
             site->form = REWRITE_BEFORE;
             return true;
         }
-        if (compare_behind(start, end, found, &site->value)) {
+        if (compare_behind(start, end, found)) {
             site->form = REWRITE_BEHIND;
+            site->length = COMPARE_LENGTH;
+            memcpy(site->moved, byte_at(found + 2), COMPARE_LENGTH);
             return true;
         }
     }

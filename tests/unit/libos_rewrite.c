@@ -183,6 +183,61 @@ static void many_sites_and_modules(void **state)
     assert_int_equal(mm_mapped_bytes(), mapped);
 }
 
+/* Bytes behind a SYSCALL, and how many of them move. */
+static void plain_instructions_are_known(void **state)
+{
+    static const struct { const char *bytes; unsigned length; } cases[] = {
+        {"\x48\x83\xeb\x01\x75\xf0", 4},                     /* sub $1,%rbx */
+        {"\x83\xc0\x01\xc3", 3},                             /* add $1,%eax */
+        {"\x48\x3d\x00\xf0\xff\xff", 6},
+        {"\x48\x89\xc3\x90", 3},                             /* mov %rax,%rbx */
+        {"\x48\x98\x48\x89\x04\x24", 6},                     /* cdqe; mov %rax,(%rsp) */
+        {"\x48\x89\x44\x24\x08", 5},                         /* mov %rax,8(%rsp) */
+        {"\x48\x8b\x83\x00\x01\x00\x00", 7},                 /* mov 0x100(%rbx),%rax */
+        {"\x85\xc0\x0f\x88\x10\x00\x00\x00", 0},             /* test; js: only two plain bytes */
+        {"\x48\x8b\x05\x10\x00\x00\x00", 0},                 /* relative to RIP */
+        {"\xc3\x90\x90\x90", 0},
+        {"\xeb\x10\x90\x90", 0},
+        {"\xff\xd0\x90\x90\x90", 0},                         /* call *%rax */
+        {"\xff\xc8\x90\x90", 3},                             /* dec %eax; nop */
+        {"\xe8\x00\x00\x00\x00", 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint8_t bytes[16];
+        memset(bytes, 0xcc, sizeof(bytes));
+        memcpy(bytes, cases[i].bytes, 8);
+        if (rewrite_plain_length(bytes, sizeof(bytes)) != cases[i].length)
+            fail_msg("case %zu: %u, expected %u", i, rewrite_plain_length(bytes, sizeof(bytes)), cases[i].length);
+    }
+}
+
+static void a_site_that_trapped(void **state)
+{
+    uint64_t base = (uint64_t)code;
+
+    (void)state;
+    put(0x800, "\x0f\x05\x48\x83\xeb\x01\x75\xf6", 8);    /* syscall; sub $1,%rbx; jne to the syscall - 2 */
+    put(0x900, "\x0f\x05\x48\x83\xeb\x01\x75\xfa", 8);    /* ... to the sub */
+    assert_int_equal(mm_protect(base, CODE, PROT_READ | PROT_EXEC), 0);
+    rewrite_trapped(base + 0x900);
+    assert_int_equal(rewrite_sites(), 0);
+    assert_int_equal(code[0x900], 0x0f);
+    rewrite_trapped(base + 0x800);
+    assert_int_equal(rewrite_sites(), 1);
+    assert_int_equal(mm_prot_at(base + 0x800), PROT_READ | PROT_EXEC);
+    uint8_t *t = (uint8_t *)jump_target(0x800);
+    assert_memory_equal(t + 13, "\x48\x83\xeb\x01\xe9", 5);
+    assert_int_equal(rewrite_resume(base + 0x802), t + 13);
+    assert_int_equal(rewrite_visible((uint64_t)t + 13), base + 0x802);
+    assert_int_equal(rewrite_visible((uint64_t)t + 17), base + 0x806);
+    rewrite_trapped(base + 0x800);
+    assert_int_equal(rewrite_sites(), 1);
+    rewrite_code_gone(0, ~0ull);
+    assert_int_equal(rewrite_resume(base + 0x802), base + 0x802);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +245,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(jumps_to_the_compare_forbid_it, setup, teardown),
         cmocka_unit_test_setup_teardown(sites_jump_to_trampolines, setup, teardown),
         cmocka_unit_test_setup_teardown(many_sites_and_modules, setup, teardown),
+        cmocka_unit_test(plain_instructions_are_known),
+        cmocka_unit_test_setup_teardown(a_site_that_trapped, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

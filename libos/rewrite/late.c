@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * SYSCALLs that have trapped: programs that make system calls of their own, with anything around them. It is certain that
+ * the two bytes are an instruction, and so that the next one begins behind them; the trampoline executes it if it is one of
+ * those that do the same anywhere. Only while the program has one thread: its code is changed while nobody runs it. A place
+ * that is given up is remembered, so that it is looked at once. */
+#include "libos/rewrite/rewrite.h"
+
+#include "libos/mm/mm.h"
+
+#define LOOK 16                  /* bytes behind a SYSCALL */
+#define AROUND (256ull << 10)    /* of code in which jumps are looked for */
+#define SEEN 256
+
+static uint64_t seen[SEEN];      /* addresses that have been dealt with; one forgotten is looked at again, no more */
+
+/* ModRM, SIB and displacement at p; 0: relative to RIP, or cut off. */
+static unsigned operand_length(const uint8_t *p, unsigned n)
+{
+    unsigned mode = n ? p[0] >> 6 : 0, rm = n ? p[0] & 7 : 0, length = 1;
+
+    if (n < 2 || (mode == 0 && rm == 5))
+        return 0;
+    if (mode != 3 && rm == 4) {
+        length++;
+        if (mode == 0 && (p[1] & 7) == 5)
+            length += 4;
+    }
+    length += mode == 1 ? 1 : mode == 2 ? 4 : 0;
+    return length <= n ? length : 0;
+}
+
+/* Bytes of the immediate; -1: not one of ours. */
+static int immediate(uint8_t opcode, const uint8_t *modrm)
+{
+    switch (opcode) {
+    case 0x01: case 0x03: case 0x09: case 0x0b: case 0x21: case 0x23: case 0x29: case 0x2b: case 0x31: case 0x33:
+    case 0x39: case 0x3b: case 0x63: case 0x85: case 0x89: case 0x8b: case 0x8d:
+        return 0;
+    case 0x83:
+        return 1;
+    case 0x81:
+        return 4;
+    case 0xff: /* INC, DEC */
+        return (*modrm >> 3 & 7) <= 1 ? 0 : -1;
+    default:
+        return -1;
+    }
+}
+
+/* One instruction. */
+static unsigned plain_instruction(const uint8_t *p, unsigned n)
+{
+    unsigned rex = n && (p[0] & 0xf0) == 0x40, left = n - rex;
+
+    p += rex;
+    if (left < 2)
+        return 0;
+    switch (p[0]) {
+    case 0x98: case 0x99: case 0x90: /* CDQE, CQO, NOP */
+        return rex + 1;
+    case 0x3d: case 0x05: case 0x2d: case 0xa9: /* with EAX or RAX and an immediate */
+        return left >= 5 ? rex + 5 : 0;
+    }
+    unsigned operand = operand_length(p + 1, left - 1);
+    int more = operand ? immediate(p[0], p + 1) : -1;
+    unsigned length = more < 0 ? 0 : 1 + operand + (unsigned)more;
+    return length && length <= left ? rex + length : 0;
+}
+
+unsigned rewrite_plain_length(const uint8_t *p, unsigned n)
+{
+    unsigned length = 0;
+
+    while (length < 3) {
+        unsigned one = plain_instruction(p + length, n - length);
+        if (!one || length + one > REWRITE_MOVED)
+            return 0;
+        length += one;
+    }
+    return length;
+}
+
+static bool first_time(uint64_t syscall)
+{
+    uint64_t *slot = &seen[syscall / 2 % SEEN];
+    bool first = *slot != syscall;
+
+    *slot = syscall;
+    return first;
+}
+
+/* The area of code around it, as far as it matters. */
+static bool code_around(uint64_t syscall, uint64_t *start, uint64_t *end)
+{
+    struct mm_area area;
+
+    if (!mm_next_area(syscall, &area))
+        return false;
+    kfree(area.name);
+    uint64_t low = syscall;
+    while (syscall - low < AROUND && libos_page_access(low - VIGIL_PAGE) == (PROT_READ | PROT_EXEC) &&
+           (!edmm_on() || page_present(page_down(low - VIGIL_PAGE))))
+        low -= VIGIL_PAGE;
+    *start = page_down(low);
+    *end = area.end - syscall > AROUND ? page_down(syscall + AROUND) : area.end;
+    if (edmm_on())
+        *end = pages_find(*start, *end, false);
+    return *end - syscall >= LOOK + 2 && libos_page_access(syscall) == (PROT_READ | PROT_EXEC);
+}
+
+static bool jump_inside(uint64_t start, uint64_t end, const struct rewrite_site *site)
+{
+    for (uint64_t at = site->syscall + 2; at < site->syscall + 5; at++)
+        if (rewrite_jump_leads_to(start, end, at))
+            return true;
+    return false;
+}
+
+void rewrite_trapped(uint64_t syscall)
+{
+    struct rewrite_site site = {.syscall = syscall, .form = REWRITE_BEHIND};
+    uint8_t behind[LOOK];
+    uint64_t start, end;
+
+    if (!first_time(syscall) || start_info()->plain || threads_count() > 1 || !code_around(syscall, &start, &end))
+        return;
+    if (copy_from_user(behind, (void *)(syscall + 2), sizeof(behind)))
+        return;
+    site.length = (uint8_t)rewrite_plain_length(behind, sizeof(behind));
+    if (!site.length || jump_inside(start, end, &site))
+        return;
+    memcpy(site.moved, behind, site.length);
+    rewrite_one(start, end, &site);
+}
