@@ -15,10 +15,24 @@ long address_from_user(struct address *address, uint64_t user, long length)
     return length && copy_from_user(address->bytes, (void *)user, (size_t)length) ? -EFAULT : 0;
 }
 
-/* Not an abstract name (which begins with a NUL), and not none. */
-static bool is_path(const struct address *a)
+/* An abstract name begins with a NUL. */
+bool address_is_path(const struct address *a)
 {
     return a->family == AF_UNIX && a->length > FAMILY_SIZE && a->bytes[FAMILY_SIZE];
+}
+
+void address_end_path(struct address *a)
+{
+    uint32_t end = FAMILY_SIZE;
+
+    if (!address_is_path(a))
+        return;
+    while (end < a->length && a->bytes[end])
+        end++;
+    if (end >= ADDRESS_SIZE)
+        return;
+    memset(a->bytes + end, 0, ADDRESS_SIZE - end);
+    a->length = end + 1;
 }
 
 static long path_for_host(struct address *host, const struct address *address, bool follow)
@@ -56,7 +70,7 @@ static long path_for_host(struct address *host, const struct address *address, b
 long address_for_host(struct address *host, const struct address *address, bool follow)
 {
     *host = *address;
-    return is_path(address) ? path_for_host(host, address, follow) : 0;
+    return address_is_path(address) ? path_for_host(host, address, follow) : 0;
 }
 
 static bool family_known(uint16_t family)
@@ -72,8 +86,10 @@ long address_from_host(struct address *address, const void *untrusted_address, u
     if (untrusted_length >= FAMILY_SIZE && untrusted_length <= ADDRESS_SIZE) {
         untrusted_read(address->bytes, untrusted_address, untrusted_length);
         address->length = untrusted_length;
-        if (family_known(address->family))
+        if (family_known(address->family)) {
+            socket_name_inside(address);
             return 0;
+        }
     }
     log_line(VIGIL_LOG_ERROR, "the host gave a malformed socket address of %u bytes: it fails with EIO", untrusted_length);
     *address = (struct address){0};

@@ -117,7 +117,7 @@ long socket_send(struct file *file, struct io *io, uint32_t flags, const struct 
             break;
     } while (io->left);
     bounce_release(start);
-    if (result == -EPIPE && !(flags & MSG_NOSIGNAL))
+    if (result == -EPIPE && !done && !(flags & MSG_NOSIGNAL) && socket_is_stream(file))
         signal_broken_pipe();
     return done ? done : result;
 }
@@ -258,6 +258,8 @@ static long read_message(struct message *m, struct io *io, uint64_t user, void *
 {
     if (copy_from_user(m, (void *)user, sizeof(*m)))
         return -EFAULT;
+    if (m->name && (int)m->name_length < 0)
+        return -EINVAL;
     if (m->count > IO_VECTORS)
         return -EMSGSIZE;
     if (m->control_length > CONTROL_SIZE || !m->control)

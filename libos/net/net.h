@@ -43,6 +43,8 @@ struct socket {
     int64_t receive_timeout, send_timeout; /* ns, 0: none */
     lock_t lock;                    /* guards the names */
     struct address local, peer;     /* of UNIX sockets, as the program calls them; length 0: not known here */
+    struct address host_local;      /* if it is bound to a path: what the host calls it */
+    struct socket *next_named;      /* all those, under names_lock */
 };
 
 struct message {                    /* struct msghdr */
@@ -63,6 +65,8 @@ struct file *socket_from_fd(int fd, long *error);
 /* NULL for a descriptor that came from outside: only the host knows what it is. */
 struct socket *socket_of(const struct file *file);
 bool socket_is_stream(const struct file *file);
+/* The host's path of a UNIX socket that was bound inside becomes the name it was bound to; others stay as they are. */
+void socket_name_inside(struct address *address);
 /* Takes over a descriptor that the host has handed in. NULL: no memory. */
 struct file *socket_adopt(int host_fd);
 
@@ -71,6 +75,10 @@ long socket_ioctl(struct file *file, uint32_t request, uint64_t user);
 
 /* ---- address.c --------------------------------------------------------------------------------------------------- */
 long address_from_user(struct address *address, uint64_t user, long length);
+/* The path of a UNIX socket: not an abstract name, and not none. */
+bool address_is_path(const struct address *address);
+/* A path as Linux gives it back, with one NUL behind it, whatever length it was given with. */
+void address_end_path(struct address *address);
 /* The program's address as the host is to have it: paths of UNIX sockets are translated and checked. */
 long address_for_host(struct address *host, const struct address *address, bool follow);
 /* What the host has written, claims to be length bytes long, and must be an address of a family that is known here. */

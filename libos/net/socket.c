@@ -79,10 +79,67 @@ static long socket_stat(struct file *file, struct stat *stat)
     return stat_host(file->host_fd, NULL, 0, stat);
 }
 
+/* ---- UNIX sockets that are bound to a path ----------------------------------------------------------------------- */
+static lock_t names_lock;
+static struct socket *named;
+
+static void name_socket(struct socket *s, const struct address *local, const struct address *host)
+{
+    bool again;
+
+    lock(&names_lock);
+    again = s->host_local.length != 0; /* Linux binds once, but the host may say it did it again */
+    s->host_local = *host;
+    address_end_path(&s->host_local);
+    lock(&s->lock);
+    s->local = *local;
+    unlock(&s->lock);
+    if (!again) {
+        s->next_named = named;
+        named = s;
+    }
+    unlock(&names_lock);
+}
+
+static void forget_name(struct socket *s)
+{
+    lock(&names_lock);
+    for (struct socket **at = &named; *at; at = &(*at)->next_named) {
+        if (*at == s) {
+            *at = s->next_named;
+            break;
+        }
+    }
+    unlock(&names_lock);
+}
+
+void socket_name_inside(struct address *address)
+{
+    struct address host = *address;
+
+    if (!address_is_path(address))
+        return;
+    address_end_path(&host);
+    lock(&names_lock);
+    for (struct socket *s = named; s; s = s->next_named) {
+        if (s->host_local.length == host.length && !memcmp(s->host_local.bytes, host.bytes, host.length)) {
+            lock(&s->lock);
+            *address = s->local;
+            unlock(&s->lock);
+            break;
+        }
+    }
+    unlock(&names_lock);
+}
+
 static void socket_release(struct file *file)
 {
+    struct socket *s = file->object;
+
+    if (s->host_local.length)
+        forget_name(s);
     host_close(file->host_fd);
-    kfree(file->object);
+    kfree(s);
 }
 
 static const struct file_ops socket_ops = {
@@ -303,8 +360,13 @@ static long with_address(int fd, uint64_t user, long length, long nr)
         status = !untrusted_address ? -ENOMEM : net_call_blocking(file, POLLOUT, connects ? 0 : MSG_DONTWAIT, nr, 0, arguments);
     }
     /* An autobind (a name of no length) is the host's choice, and asked for. */
-    if (!status && address.length > sizeof(uint16_t))
-        remember(file, connects, &address);
+    if (!status && address.length > sizeof(uint16_t)) {
+        address_end_path(&address);
+        if (!connects && address_is_path(&address) && socket_of(file))
+            name_socket(socket_of(file), &address, &host);
+        else
+            remember(file, connects, &address);
+    }
     file_put(file);
     return status;
 }

@@ -45,21 +45,17 @@ def test_events(vigil, section, hz):
     check(vigil, "events", hz, "--only", section)
 
 
-def differs(section, why):
-    return pytest.param(section, marks=pytest.mark.xfail(strict=True, reason=why))
-
-
 @pytest.mark.parametrize("section", [
     "packet information",
     "time stamps",
     "credentials",
     "descriptors cut off",
     "broken stream",
-    differs("senders", "the name of a UNIX socket that sent something is the host's path"),
-    differs("client names", "the name of a UNIX peer is the host's path"),
-    differs("broken datagrams", "SIGPIPE is raised for datagram sockets too"),
-    differs("broken packets", "SIGPIPE is raised for SOCK_SEQPACKET too"),
-    differs("headers", "a negative msg_namelen is not EINVAL"),
+    "senders",
+    "client names",
+    "broken datagrams",
+    "broken packets",
+    "headers",
 ])
 def test_messages(vigil, section, hz):
     check(vigil, "net_msg", hz, "--only", section)

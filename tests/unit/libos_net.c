@@ -438,6 +438,50 @@ static void unix_names_are_names_inside(void **state)
     assert_int_equal(sys(__NR_bind, client, NAME, sizeof(name)), -EACCES);
 }
 
+static long bound_to(const char *path)
+{
+    struct sockaddr_un name = {.sun_family = AF_UNIX};
+    long fd = sys(__NR_socket, AF_UNIX, SOCK_DGRAM, 0);
+
+    strcpy(name.sun_path, path);
+    copy_to_user((void *)NAME, &name, sizeof(name));
+    assert_int_equal(sys(__NR_bind, fd, NAME, sizeof(name)), 0);
+    return fd;
+}
+
+/* Who sent it, as the program calls it; it can be answered by that name. One that was bound elsewhere keeps the host's. */
+static void senders_have_names_inside(void **state)
+{
+    struct sockaddr_un got = {0}, name = {.sun_family = AF_UNIX, .sun_path = "/receiver"};
+    char host[128];
+    int length;
+
+    (void)state;
+    long receiver = bound_to("/receiver"), sender = bound_to("/sender");
+    prepare(sizeof(name));
+    copy_to_user((void *)NAME, &name, sizeof(name));
+    assert_int_equal(sys(__NR_sendto, sender, DATA, 3, 0, NAME, sizeof(name)), 3);
+    prepare(sizeof(name));
+    assert_int_equal(sys(__NR_recvfrom, receiver, DATA, 10, MSG_DONTWAIT, NAME, LENGTH), 3);
+    copy_from_user(&got, (void *)NAME, sizeof(got));
+    copy_from_user(&length, (void *)LENGTH, sizeof(length));
+    assert_string_equal(got.sun_path, "/sender");
+    assert_int_equal(length, 2 + sizeof("/sender"));
+    assert_int_equal(sys(__NR_sendto, receiver, DATA, 4, 0, NAME, length), 4);
+    assert_int_equal(sys(__NR_recvfrom, sender, DATA, 10, MSG_DONTWAIT, 0, 0), 4);
+
+    prepare(sizeof(name));
+    copy_to_user((void *)NAME, &name, sizeof(name));
+    assert_int_equal(sys(__NR_sendto, sender, DATA, 3, 0, NAME, sizeof(name)), 3);
+    close_all(sender); /* the name is known no more */
+    prepare(sizeof(name));
+    assert_int_equal(sys(__NR_recvfrom, receiver, DATA, 10, MSG_DONTWAIT, NAME, LENGTH), 3);
+    copy_from_user(&got, (void *)NAME, sizeof(got));
+    snprintf(host, sizeof(host), "%s/sender", host_root());
+    assert_string_equal(got.sun_path, host);
+    close_all(receiver);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -454,6 +498,7 @@ int main(void)
         FS_TEST(flags_are_only_those_that_mean_something),
         FS_TEST(mistakes_have_the_errors_that_linux_gives),
         FS_TEST(unix_names_are_names_inside),
+        FS_TEST(senders_have_names_inside),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
