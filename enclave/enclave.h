@@ -145,6 +145,7 @@ uint64_t enclave_xfrm(void);
 void xstate_save(void *area);                         /* XSAVE of the live state; 64-byte aligned enclave memory */
 bool xstate_restore(const void *area);                /* false (state untouched) if the image is malformed */
 void xstate_init(void);                               /* live state := initial */
+bool sha_extensions(void);                            /* the processor has them (tried, not asked) */
 
 /* ---- AEX-Notify, for programs that ask (libos/signal/aex.c) ------------------------------------------------------ */
 /* Of one thread block since the enclave started, whichever threads lived in it. */

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "fake_internal.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -203,6 +204,13 @@ void unlock(lock_t *l)
 size_t xsave_area_size(void)
 {
     return sizeof(self->xstate);
+}
+
+bool sha_extensions(void)
+{
+    unsigned a, b = 0, c, d;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && b & 1u << 29;
 }
 
 uint64_t enclave_xfrm(void)
