@@ -18,6 +18,8 @@ int command_manifest(int argc, char **argv);
 
 /* Prints "vigil: ..." on stderr and returns code. */
 int complain(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Something about a manifest, on stderr. A manifest_say. */
+void say_remark(void *arg, enum manifest_severity severity, const char *text);
 /* What getopt_long (with an option string that begins with ":") did not like; c is what it returned. EXIT_USAGE. */
 int complain_option(int c, int argc, char **argv);
 /* Flushes stdout; EXIT_BAD_INPUT if what was printed could not be written. */

@@ -51,6 +51,14 @@ int complain(int code, const char *format, ...)
     return code;
 }
 
+void say_remark(void *arg, enum manifest_severity severity, const char *text)
+{
+    static const char *const prefix[] = {"", "warning: ", "note: "};
+
+    (void)arg;
+    complain(EXIT_BAD_INPUT, "%s%s", prefix[severity], text);
+}
+
 int complain_option(int c, int argc, char **argv)
 {
     const char *argument = argv[optind - 1], *next = optind < argc ? argv[optind] : "";

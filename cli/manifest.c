@@ -12,19 +12,16 @@
 
 static const char usage[] =
     "usage: vigil manifest check FILE...\n"
+    "       vigil manifest keys\n"
     "       vigil manifest render TEMPLATE [-D NAME=VALUE]... > FILE\n"
     "\n"
     "check  says everything that is wrong with a manifest, each with its line and column. Files that it trusts are\n"
-    "       read. Exit status 0: nothing is wrong; 3: something is.\n"
+    "       read. Warnings say what protection it gives up, and what it names and is not there; notes, which of its keys\n"
+    "       have no effect. Exit status 0: no errors; 3: there are.\n"
+    "keys   prints a table of all keys, as in docs/manifest.md.\n"
     "render fills in a Jinja template, as Gramine's manifest templates are, with the package python3-jinja2. Templates may\n"
     "       use the names given with -D, env (the environment), arch_libdir, entrypoint, gramine.libos and\n"
     "       gramine.runtimedir(). Exit status 3: the template or its result cannot be read.\n";
-
-static void say(void *arg, const char *text)
-{
-    (void)arg;
-    complain(EXIT_BAD_INPUT, "%s", text);
-}
 
 static int check(int argc, char **argv)
 {
@@ -33,9 +30,9 @@ static int check(int argc, char **argv)
     if (argc < 2)
         return complain(EXIT_USAGE, "no manifest given; see `vigil manifest --help`");
     for (int i = 1; i < argc; i++) {
-        int found = manifest_check(argv[i], say, NULL);
+        int found = manifest_check(argv[i], say_remark, NULL);
         if (!found)
-            printf("%s: nothing wrong\n", argv[i]);
+            printf("%s: no errors\n", argv[i]);
         wrong += found;
     }
     int status = finish_output();
@@ -89,8 +86,12 @@ int command_manifest(int argc, char **argv)
     }
     if (!strcmp(what, "check"))
         return check(argc - 1, argv + 1);
+    if (!strcmp(what, "keys") && argc == 2) {
+        manifest_print_keys(stdout);
+        return finish_output();
+    }
     if (!strcmp(what, "render"))
         return render(argc - 1, argv + 1);
-    return complain(EXIT_USAGE, "vigil manifest does not know %s; there are check and render (see `vigil manifest --help`)",
+    return complain(EXIT_USAGE, "vigil manifest does not know %s; there are check, keys and render (see `vigil manifest --help`)",
                     *what ? what : "what to do");
 }

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char usage[] =
     "usage: vigil sign [--key FILE] [--output FILE] MANIFEST\n"
@@ -17,6 +18,18 @@ static const char usage[] =
     "  --output FILE  where to write the image\n"
     "  --help         this text\n";
 
+/* Kept until the image is there: an error is then the only line. */
+static void say_later(void *arg, enum manifest_severity severity, const char *text)
+{
+    fprintf(arg, "%c%s\n", '0' + (char)severity, text);
+}
+
+static void say_kept(char *text)
+{
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        say_remark(NULL, (enum manifest_severity)(*line - '0'), line + 1);
+}
+
 int command_sign(int argc, char **argv)
 {
     static const struct option longs[] = {{"key", required_argument, NULL, 'k'}, {"output", required_argument, NULL, 'o'},
@@ -25,6 +38,8 @@ int command_sign(int argc, char **argv)
     struct vigil_config *config;
     struct image_error error;
     struct image image;
+    char *remarks = NULL;
+    size_t size;
 
     for (int c; (c = getopt_long(argc, argv, ":", longs, NULL)) != -1;) {
         switch (c) {
@@ -39,9 +54,15 @@ int command_sign(int argc, char **argv)
     const char *manifest = argv[optind];
     if (!output)
         output = signed_name(manifest);
-    if (manifest_load(manifest, &config, &error) || sign_in_memory(&image, config, key, &error) ||
+    FILE *later = open_memstream(&remarks, &size);
+    if (!later)
+        return complain(EXIT_BAD_INPUT, "%s: out of memory", manifest);
+    if (manifest_load_saying(manifest, &config, say_later, later, &error) || sign_in_memory(&image, config, key, &error) ||
         image_write(&image, output, &error))
         return complain(EXIT_BAD_INPUT, "%s", error.text);
+    fclose(later);
+    say_kept(remarks);
+    free(remarks);
     printf("%-12s%s\n", "image", output);
     print_identity(&image);
     image_free(&image);

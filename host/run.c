@@ -220,6 +220,9 @@ int host_run(const struct image *image, const struct host_options *options, stru
         return -1;
     if (!chosen)
         dprintf(STDERR_FILENO, "vigil: software SGX: this run is NOT protected (testing and development only)\n");
+    if (image->config->xfrm_required & ~sgx[chosen].xfrm)
+        return fail(error, "the manifest's sgx.cpu_features require %s, which this machine has not",
+                    image->config->xfrm_required & ~sgx[chosen].xfrm & SGX_XFRM_AVX ? "AVX" : "AVX-512");
     choose_xfrm(&secs, image, sgx[chosen].xfrm);
     if (backend->load(image, &secs, options, error))
         return -1;

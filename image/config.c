@@ -75,6 +75,10 @@ static int check_numbers(const struct vigil_config *c, struct image_error *error
                           "sgx.enclave_size", c->brk_max_size);
     if (c->log_level > VIGIL_LOG_ALL)
         return image_fail(error, "loader.log_level is out of range");
+    if (c->uid == ~0u || c->gid == ~0u || c->fds_limit < 3 || c->fds_limit > 1u << 20 || c->isvprodid > 0xffff || c->isvsvn > 0xffff)
+        return image_fail(error, "loader.uid, loader.gid, sys.fds.limit, sgx.isvprodid or sgx.isvsvn is out of range");
+    if ((c->xfrm_required | c->xfrm_disabled) & ~(SGX_XFRM_AVX | SGX_XFRM_AVX512) || c->xfrm_required & c->xfrm_disabled)
+        return image_fail(error, "sgx.cpu_features: avx512 = \"required\" needs AVX, which is \"disabled\"; choose one of them");
     if (c->aex.mitigation > VIGIL_MITIGATION_PREFETCH || c->aex.on_syscall_return > 1 || c->aex.step_threshold > 63 ||
         c->aex.step_terminate > 1 || c->aex.budget_terminate > 1 || c->aex.slow_terminate > 1)
         return image_fail(error, "sgx.aex_notify is out of range");
@@ -91,6 +95,7 @@ int config_check(const struct vigil_config *c, size_t size, struct image_error *
     if (size < sizeof(*c) || c->magic != VIGIL_CONFIG_MAGIC || c->size > size || c->size < sizeof(*c))
         return image_fail(error, "the configuration is truncated or malformed");
     if (!string_ok(c, c->entrypoint, false) || !string_ok(c, c->log_file, true) || !string_ok(c, c->start_dir, true) ||
+        !string_ok(c, c->argv_file, true) || !string_ok(c, c->env_file, true) ||
         !list_ok(c, &c->argv) || !list_ok(c, &c->env) || !list_ok(c, &c->env_pass) || !list_ok(c, &c->allowed) ||
         !mounts_ok(c) || !trusted_ok(c))
         return image_fail(error, "the configuration is malformed");

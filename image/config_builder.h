@@ -17,7 +17,7 @@
 
 struct config_builder {
     vigil_config fixed{}; // numbers and flags; the references are filled in by build()
-    std::string entrypoint, log_file, start_dir;
+    std::string entrypoint, log_file, start_dir, argv_file, env_file;
     std::vector<std::string> argv, env, env_pass, allowed;
     std::vector<std::pair<std::string, std::string>> mounts{{"/", "."}};
     std::map<std::string, std::array<uint8_t, 32>> trusted; // by normalised path, in strcmp's order
@@ -30,6 +30,7 @@ struct config_builder {
         fixed.stack_size = 256u << 10;
         fixed.brk_max_size = 256u << 10;
         fixed.log_level = VIGIL_LOG_ERROR;
+        fixed.fds_limit = 900;
         fixed.aex.mitigation = VIGIL_MITIGATION_PREFETCH;
         fixed.aex.step_threshold = 48;
         fixed.aex.slow_limit = 500000;
@@ -43,6 +44,8 @@ struct config_builder {
         c.entrypoint = string(entrypoint);
         c.log_file = log_file.empty() ? 0 : string(log_file);
         c.start_dir = start_dir.empty() ? 0 : string(start_dir);
+        c.argv_file = argv_file.empty() ? 0 : string(argv_file);
+        c.env_file = env_file.empty() ? 0 : string(env_file);
         c.argv = list(argv);
         c.env = list(env);
         c.env_pass = list(env_pass);

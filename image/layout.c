@@ -84,7 +84,7 @@ static void fill_secs(struct image *image)
     image->secs.miscselect = config->flags & VIGIL_FLAG_EXINFO ? SGX_MISC_EXINFO : 0;
     image->secs.attributes.flags = SGX_ATTR_MODE64BIT | (config->flags & VIGIL_FLAG_DEBUG ? SGX_ATTR_DEBUG : 0) |
                                    (config->flags & VIGIL_FLAG_AEX_NOTIFY ? SGX_ATTR_AEXNOTIFY : 0);
-    image->secs.attributes.xfrm = SGX_XFRM_LEGACY;
+    image->secs.attributes.xfrm = SGX_XFRM_LEGACY | image->config->xfrm_required;
 }
 
 static void fill_boot_info(const struct image *image, const struct runtime_elf *elf, const struct plan *plan)

@@ -6,14 +6,26 @@
 
 #include "image/image.h"
 
+#include <stdio.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* Reads a manifest. On success *config is malloc'ed. On failure error says "FILE:LINE:COLUMN: what, why, way out". */
 int manifest_load(const char *path, struct vigil_config **config, struct image_error *error);
-/* Reads it to the end whatever is wrong with it, and says each thing that is, in manifest_load's words. How many they are. */
-int manifest_check(const char *path, void (*say)(void *arg, const char *text), void *arg);
+enum manifest_severity {
+    MANIFEST_ERROR,
+    MANIFEST_WARNING,   /* it gives up a protection, or will hardly work */
+    MANIFEST_NOTE,      /* it has no effect */
+};
+typedef void manifest_say(void *arg, enum manifest_severity severity, const char *text);
+/* Also says warnings and notes, in the order of the file. */
+int manifest_load_saying(const char *path, struct vigil_config **config, manifest_say *say, void *arg, struct image_error *error);
+/* Reads it to the end whatever is wrong with it, and says all there is to say about it. How many errors. */
+int manifest_check(const char *path, manifest_say *say, void *arg);
+/* Every key as a line of a Markdown table: docs/manifest.md. */
+void manifest_print_keys(FILE *out);
 /* The configuration of `vigil run -- PROGRAM`: debug, the host's file system as "/", EXINFO on. */
 int manifest_default(const char *program, struct vigil_config **config, struct image_error *error);
 

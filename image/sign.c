@@ -23,6 +23,12 @@ static uint32_t bcd_date(void)
     return bcd;
 }
 
+/* Without AVX there is no AVX-512 (SDM vol. 1, 13.3). */
+static uint64_t xfrm_fixed_off(const struct vigil_config *c)
+{
+    return c->xfrm_disabled & SGX_XFRM_AVX ? XFRM_FREE : c->xfrm_disabled;
+}
+
 static void fill_body(struct sgx_sigstruct *s, const struct image *image)
 {
     static const uint8_t header[16] = {6, 0, 0, 0, 0xe1, 0, 0, 0, 0, 0, 1};
@@ -37,7 +43,9 @@ static void fill_body(struct sgx_sigstruct *s, const struct image *image)
     s->miscmask = ~0u;
     s->attributes = image->secs.attributes;
     s->attributemask.flags = ~0ull;
-    s->attributemask.xfrm = ~(uint64_t)XFRM_FREE;
+    s->attributemask.xfrm = ~(uint64_t)XFRM_FREE | image->config->xfrm_required | xfrm_fixed_off(image->config);
+    s->isvprodid = (uint16_t)image->config->isvprodid;
+    s->isvsvn = (uint16_t)image->config->isvsvn;
 }
 
 static int sign_bytes(EVP_PKEY *key, const struct sgx_sigstruct *s, uint8_t signature[384])

@@ -76,6 +76,8 @@ int fs_init(void);
 struct file;
 /* Opens by path inside the enclave with the manifest's policy. NULL and *error = -errno. */
 struct file *file_open(const char *path, int flags, int mode, int *error);
+/* For reading, by what the host calls it: what a URI of the manifest names. The policy and the hashes hold for it. */
+struct file *file_open_host(const char *name, int *error);
 long file_pread(struct file *file, void *buf, size_t n, uint64_t offset); /* buf in runtime or application memory */
 /* The host's descriptor of it, -1 if it has none. */
 int file_host_fd(const struct file *file);

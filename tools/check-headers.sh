@@ -10,7 +10,7 @@ try() {
 }
 flags="-Wall -Wextra -Werror -D_GNU_SOURCE -I. -Iinclude -fsyntax-only"
 for h in include/*/*.h softsgx/softsgx.h softsgx/cpu.h image/*.h host/host.h; do
-    case $h in image/config_builder.h) languages=c++ ;; *) languages="c c++" ;; esac
+    case $h in image/config_builder.h|image/manifest_reader.h) languages=c++ ;; *) languages="c c++" ;; esac
     for language in $languages; do
         [ $language = c ] && std=-std=gnu17 compilers="gcc clang" || std=-std=c++17 compilers="g++ clang++"
         for compiler in $compilers; do

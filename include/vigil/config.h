@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define VIGIL_CONFIG_MAGIC 0x32676663676976ull /* "vigcfg2" */
+#define VIGIL_CONFIG_MAGIC 0x33676663676976ull /* "vigcfg3" */
 
 enum vigil_log_level {
     VIGIL_LOG_NONE, VIGIL_LOG_ERROR, VIGIL_LOG_WARNING, VIGIL_LOG_DEBUG, VIGIL_LOG_TRACE, VIGIL_LOG_ALL,
@@ -53,7 +53,10 @@ struct vigil_config {
     uint64_t enclave_size, stack_size, brk_max_size;
     struct vigil_aex_policy aex;
     uint32_t max_threads, log_level;
-    uint32_t entrypoint, log_file, start_dir, reserved;
+    uint32_t entrypoint, log_file, start_dir;
+    uint32_t argv_file, env_file;  /* on the host: strings, each with its NUL; 0: none */
+    uint32_t uid, gid, fds_limit, isvprodid, isvsvn;
+    uint32_t xfrm_required, xfrm_disabled; /* of SGX_XFRM_AVX and SGX_XFRM_AVX512 */
     struct vigil_list argv;        /* fixed argv; empty: { entrypoint } unless CMDLINE_ARGV */
     struct vigil_list env;         /* "NAME=value" */
     struct vigil_list env_pass;    /* names whose value the host may give */

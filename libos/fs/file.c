@@ -133,6 +133,20 @@ struct file *file_open(const char *name, int flags, int mode, int *error)
     return file;
 }
 
+struct file *file_open_host(const char *name, int *error)
+{
+    struct path *path = kzalloc(sizeof(*path));
+    struct file *file = NULL;
+
+    *error = path ? -ENAMETOOLONG : -ENOMEM;
+    if (path && strlen(name) < PATH_SIZE && path_normalise(path->inside, PATH_SIZE, "", name)) {
+        memcpy(path->host, name, strlen(name) + 1);
+        file = open_path(path, O_RDONLY, 0, error);
+    }
+    kfree(path);
+    return file;
+}
+
 long file_pread(struct file *file, void *buf, size_t n, uint64_t offset)
 {
     struct io io;

@@ -25,6 +25,58 @@ static const char **pointer_array(uint64_t count)
     return array;
 }
 
+#define SOURCE_MAX (1u << 20)
+
+/* What loader.argv_src_file or loader.env_src_file names: strings, each followed by a NUL. How many; their place in *text,
+ * which stays. */
+static uint64_t read_source(const char *key, const char *name, char **text)
+{
+    int error;
+    uint64_t n = 0, count = 0;
+    long got = 1;
+    struct file *file = file_open_host(name, &error);
+
+    *text = file ? kmalloc(SOURCE_MAX) : NULL;
+    if (!*text) {
+        log_line(VIGIL_LOG_ERROR, "%s: cannot open %s (error %d); it must be in sgx.trusted_files or sgx.allowed_files", key, name,
+                 file ? ENOMEM : -error);
+        process_exit_code(126);
+    }
+    while (got > 0 && n < SOURCE_MAX) {
+        bounce_reset(); /* no system call is under way */
+        got = file_pread(file, *text + n, SOURCE_MAX - n, n);
+        n += got > 0 ? (uint64_t)got : 0;
+    }
+    file_put(file);
+    if (got || !n || (*text)[n - 1]) {
+        log_line(VIGIL_LOG_ERROR, "%s: %s %s", key, name, got < 0 ? "cannot be read"
+                 : got ? "is 1 MiB or larger" : "is empty, or does not end with a NUL: each string has one behind it");
+        process_exit_code(126);
+    }
+    for (uint64_t i = 0; i < n; i++)
+        count += !(*text)[i];
+    return count;
+}
+
+/* The strings of a source, one by one. */
+static const char *next_string(char **text)
+{
+    const char *string = *text;
+
+    *text += strlen(string) + 1;
+    return string;
+}
+
+static void argv_from_file(struct program *program, const char *name)
+{
+    char *text;
+    uint64_t count = read_source("loader.argv_src_file", name, &text);
+
+    program->argv = pointer_array(count);
+    while (count--)
+        program->argv[program->argc++] = next_string(&text);
+}
+
 static void collect_argv(struct program *program)
 {
     const struct vigil_config *c = config();
@@ -33,6 +85,10 @@ static void collect_argv(struct program *program)
     if (c->flags & VIGIL_FLAG_CMDLINE_ARGV && start->argc > 0) {
         program->argv = (const char **)start->argv;
         program->argc = start->argc;
+        return;
+    }
+    if (c->argv_file) {
+        argv_from_file(program, config_string(c->argv_file));
         return;
     }
     program->argv = pointer_array(c->argv.count ? c->argv.count : 1);
@@ -77,20 +133,32 @@ static bool may_pass(const char *name, size_t length)
     return false;
 }
 
-/* What the manifest says wins over what the host says; of the host's duplicates the first one stays. */
+static void add_env(struct program *program, const char *entry)
+{
+    size_t length = name_length(entry);
+
+    if (length && !has(program, entry, length))
+        program->envp[program->envc++] = entry;
+}
+
+/* What the manifest says wins over its file's, and that over what the host says; of duplicates the first one stays. */
 static void collect_envp(struct program *program)
 {
     const struct vigil_config *c = config();
     const struct start_info *start = start_info();
 
-    program->envp = pointer_array((uint64_t)c->env.count + (uint64_t)start->envc);
+    char *text = NULL;
+    uint64_t from_file = c->env_file ? read_source("loader.env_src_file", config_string(c->env_file), &text) : 0;
+
+    program->envp = pointer_array(from_file + c->env.count + (uint64_t)start->envc);
     for (uint32_t i = 0; i < c->env.count; i++)
         program->envp[program->envc++] = list_string(&c->env, i);
+    for (; from_file; from_file--)
+        add_env(program, next_string(&text));
     for (int i = 0; i < start->envc; i++) {
         const char *entry = start->envp[i];
-        size_t length = name_length(entry);
-        if (length && may_pass(entry, length) && !has(program, entry, length))
-            program->envp[program->envc++] = entry;
+        if (may_pass(entry, name_length(entry)))
+            add_env(program, entry);
     }
 }
 

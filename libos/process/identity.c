@@ -7,7 +7,7 @@
 
 #define PID_MAX (1u << 22)
 
-/* With a manifest the identity is fixed, so that the host cannot choose it: user 0 in group 0, process 1. Without one
+/* With a manifest the identity is fixed, so that the host cannot choose it: loader.uid and loader.gid (0), process 1. Without one
  * (`vigil run -- PROGRAM`) the program sees the caller's. */
 static bool from_host(void)
 {
@@ -16,12 +16,12 @@ static bool from_host(void)
 
 uint32_t process_uid(void)
 {
-    return from_host() ? start_info()->uid : 0;
+    return from_host() ? start_info()->uid : config()->uid;
 }
 
 uint32_t process_gid(void)
 {
-    return from_host() ? start_info()->gid : 0;
+    return from_host() ? start_info()->gid : config()->gid;
 }
 
 uint32_t process_pid(void)

@@ -12,8 +12,7 @@
 #include <linux/time.h>
 #include <linux/times.h>
 
-#define DESCRIPTORS_SOFT 900 /* the default of sys.fds.limit */
-#define DESCRIPTORS_HARD 1024
+#define DESCRIPTORS_HARD 1024 /* at least */
 #define TICK_NS 10000000     /* AT_CLKTCK is 100 */
 
 static lock_t limits_lock;
@@ -27,7 +26,8 @@ static struct limit *limit_of(int resource)
         for (int i = 0; i < RLIM_NLIMITS; i++)
             limits[i] = (struct limit){RLIM_INFINITY, RLIM_INFINITY};
         limits[RLIMIT_STACK].soft = config()->stack_size;
-        limits[RLIMIT_NOFILE] = (struct limit){DESCRIPTORS_SOFT, DESCRIPTORS_HARD};
+        uint64_t files = config()->fds_limit;
+        limits[RLIMIT_NOFILE] = (struct limit){files, files > DESCRIPTORS_HARD ? files : DESCRIPTORS_HARD};
         limits[RLIMIT_CORE] = (struct limit){0, 0};
         limits[RLIMIT_NICE] = limits[RLIMIT_RTPRIO] = (struct limit){0, 0};
         limits_ready = true;

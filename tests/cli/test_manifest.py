@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bad manifests, as the command reports them. Every row once through `run` and once through `sign`."""
+import re
+
 import pytest
+
+from conftest import ROOT
 
 BAD_INPUT = 3
 
@@ -68,9 +72,10 @@ def test_check_says_everything(vigil, tmp_path):
 
 def test_check_of_a_good_one(vigil, tmp_path):
     manifest = tmp_path / "good.manifest"
-    manifest.write_text('libos.entrypoint = "/bin/true"\nsys.disallow_subprocesses = true\n')
+    manifest.write_text('libos.entrypoint = "/bin/true"\nsys.disallow_subprocesses = true\nfs.root.uri = "file:/"\n'
+                        'sgx.trusted_files = ["file:/bin/true"]\n')
     done = vigil("manifest", "check", manifest)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "%s: nothing wrong\n" % manifest, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "%s: no errors\n" % manifest, "")
     assert vigil("manifest", "check", tmp_path / "missing").returncode == 3
     assert vigil("manifest", "check").returncode == 2
     assert vigil("manifest", "chekc").returncode == 2
@@ -87,3 +92,67 @@ def test_render(vigil, tmp_path):
     assert done.returncode == 3 and "'program' is undefined" in done.stderr
     template.write_text("{% if %}")
     assert "%s:1: " % template in vigil("manifest", "render", template).stderr
+
+
+REMARKS = """libos.entrypoint = "/bin/true"
+sgx.debug = true
+loader.insecure__use_cmdline_argv = true
+loader.insecure__use_host_env = false
+sgx.preheat_enclave = true
+fs.root.uri = "file:/"
+fs.mounts = [{ path = "/a", uri = "file:/no/such/place" }]
+sgx.allowed_files = []
+sgx.file_check_policy = "allow_all_but_log"
+"""
+
+
+def test_warnings_and_notes(vigil, tmp_path):
+    """In the order of the file; what is turned off is not spoken of."""
+    manifest = tmp_path / "r.manifest"
+    manifest.write_text(REMARKS)
+    done = vigil("manifest", "check", manifest)
+    said = [line.replace(str(manifest), "M") for line in done.stderr.splitlines()]
+    assert done.returncode == 0 and done.stdout == "%s: no errors\n" % manifest
+    expected = ["warning: M:1:20: libos.entrypoint is not in sgx.trusted_files", "warning: M:2:13: sgx.debug: ",
+                "warning: M:3:37: loader.insecure__use_cmdline_argv: ", "note: M:5:23: sgx.preheat_enclave has no effect: ",
+                "warning: M:7:14: fs.mounts[]: /no/such/place: No such file", "warning: M:9:25: sgx.file_check_policy: "]
+    assert len(said) == len(expected), said
+    for line, start in zip(said, expected):
+        assert line.startswith("vigil: " + start), line
+    done = vigil("sign", manifest)  # says the same, without looking for files
+    assert done.returncode == 0 and len(done.stderr.splitlines()) == 4, done.stderr
+
+
+def test_keys_are_documented(vigil):
+    """docs/manifest.md holds the table that the command makes of its own; `vigil manifest keys` prints it."""
+    table = vigil("manifest", "keys").stdout
+    keys = re.findall(r"^\| `([^`]+)` \|", table, re.M)
+    assert len(keys) > 60 and len(set(keys)) == len(keys)
+    assert all(line.count(" | ") == 3 for line in table.splitlines()), "a cell holds a bar"
+    assert table in (ROOT / "docs/manifest.md").read_text(), "replace the table in docs/manifest.md by `vigil manifest keys`"
+
+
+WRONG = {
+    "sys.fds.limit = 2": "between 3 and 1048576",
+    "loader.uid = -1": "between 0 and 4294967294",
+    "loader.gid = \"root\"": "must be an integer",
+    "sgx.isvprodid = 65536": "between 0 and 65535",
+    "sgx.isvsvn = 65536": "between 0 and 65535",
+    "sgx.cpu_features.avx = \"yes\"": "unspecified, disabled or required",
+    "sgx.cpu_features.amx = \"required\"": "must be disabled",
+    "sgx.cpu_features = { avx = \"disabled\", avx512 = \"required\" }": "choose one of them",
+    "fs.mounts = [{ type = \"encrypted\", path = \"/a\", uri = \"file:/a\" }]": "not supported",
+    "fs.insecure__keys.default = \"00\"": "encrypted mounts, which are not supported",
+    "sys.debug__mock_syscalls = [{ name = \"eventfd2\", return = 0 }]": "cannot be mocked",
+    "sys.disallow_subprocesses = false": "cannot be turned off",
+    "sgx.preheat_enclave = \"yes\"": "must be true or false",
+    "loader.pal_internal_mem_size = \"lots\"": "not a size",
+    "loader.argv_src_file = \"file:a\"\nloader.argv = [\"a\"]": "cannot be together",
+    "loader.argv_src_file = \"dev:tty\"": "only file: URIs",
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_wrong_values(vigil, line):
+    (vigil.directory / "w.manifest").write_text('libos.entrypoint = "/bin/true"\n' + line + "\n")
+    vigil.refuses(BAD_INPUT, "sign", "w.manifest", says=["w.manifest", WRONG[line]])

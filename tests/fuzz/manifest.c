@@ -51,6 +51,8 @@ static void check_config(void)
     check_string(config->entrypoint);
     check_string(config->log_file);
     check_string(config->start_dir);
+    check_string(config->argv_file);
+    check_string(config->env_file);
     check_list(&config->argv);
     check_list(&config->env);
     check_list(&config->env_pass);

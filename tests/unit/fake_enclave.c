@@ -114,6 +114,7 @@ void fake_enclave_init(size_t app_size)
         .stack_size = 256 << 10,
         .brk_max_size = 256 << 10,
         .max_threads = FAKE_SLOTS,
+        .fds_limit = 900,
         .log_level = getenv("VIGIL_TEST_LOG") ? (uint32_t)atoi(getenv("VIGIL_TEST_LOG")) : VIGIL_LOG_ERROR,
     };
     blob.config.entrypoint = fake_config_string("/program");
