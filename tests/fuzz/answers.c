@@ -102,6 +102,9 @@ static const struct { short nr; const char *args; } calls[] = {
     {__NR_openat, "fpv0"}, {__NR_mmap, "0n12f0"}, {__NR_pipe2, "oN"}, {__NR_eventfd2, "vN"}, {__NR_fallocate, "f0vv"},
     {__NR_getrusage, "0o"}, {__NR_sched_getaffinity, "0no"}, {__NR_readlinkat, "fpon"}, {__NR_utimensat, "fp00"}, {__NR_listen, "f1"},
     {__NR_shutdown, "f1"}, {__NR_fchmod, "fv"}, {__NR_truncate, "pv"}, {__NR_dup2, "fv"}, {__NR_umask, "v"},
+    {__NR_inotify_init1, "N"}, {__NR_inotify_add_watch, "fpv"}, {__NR_inotify_rm_watch, "fv"}, {__NR_timerfd_create, "1N"},
+    {__NR_timerfd_settime, "f0oo"}, {__NR_memfd_create, "p0"}, {__NR_preadv, "fw1v"}, {__NR_openat2, "fpWH"}, {__NR_munmap, "00"},
+    {__NR_symlink, "pp"}, {__NR_link, "pp"}, {__NR_rmdir, "p"}, {__NR_mknod, "pv0"}, {__NR_signalfd4, "-o8N"},
 };
 
 static const char *const names[] = {"/", "/a", "/dir/b", "a", "..", "/proc/self/fd/3", "/proc/self/maps", "/dev/null", "/link/x",
@@ -131,6 +134,14 @@ static long argument(char kind, uint8_t value, unsigned position)
         words[0] = out, words[1] = value;
         put(in + 2048, words, 16);
         return (long)(in + 2048);
+    case 'W': /* struct open_how */
+        words[0] = (uint64_t)value | 04000;
+        put(in + 2048, words, 24);
+        return (long)(in + 2048);
+    case 'H':
+        return 24;
+    case '-':
+        return -1;
     case 'P': /* two descriptors to poll */
         words[0] = (uint64_t)(value % 12) | 5ull << 32, words[1] = (uint64_t)(value / 12 % 12) | 1ull << 32;
         put(in + 2048, words, 16);
