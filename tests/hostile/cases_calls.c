@@ -93,6 +93,12 @@ static uint64_t lie_fionread(struct lie_call *c)
     return result;
 }
 
+static uint64_t lie_expired(struct lie_call *c)
+{
+    *(int64_t *)c->a[1] = hostile_now->value;
+    return 8;
+}
+
 /* ---- contents: short, long, none ---- */
 static uint64_t lie_half(struct lie_call *c)
 {
@@ -266,6 +272,11 @@ const struct hostile_case hostile_calls[] = {
     L("sleep", clock_gettime, lie_time, 6, "="),
     L("timer", setitimer, lie_old_timer, 0, "="), L("timer", getitimer, lie_old_timer, 0, "=|timer: EIO|stop:not a time"),
     R("timer", setitimer, -134, "timer: EIO|timer: 0 *"), A("timer", setitimer, 7, "timer: EIO|timer: 0 *"),
+
+    A("timerfd", read, 9, "timerfd: EIO"), A("timerfd", read, -4096, "timerfd: EIO"), A("timerfd", read, 4, "timerfd: EIO"),
+    L("timerfd", read, lie_fill, 0x7f, "=|timerfd: EIO"), L("timerfd", read, lie_fill, 0, "timerfd: EIO"),
+    R("timerfd", read, 8, "timerfd: EIO|="), L("timerfd_hour", read, lie_expired, 1, "timerfd_hour: EIO"),
+    L("timerfd_hour", read, lie_expired, -1, "timerfd_hour: EIO"), A("timerfd", timerfd_settime, 5, "timerfd: EIO"),
 
     /* events that were not, waits that do not wait */
     {"events", ANY_OCALL, lie_events, 1l << 11 | 1l << 9 | 1l << 4 | 1l << 19, "=", 0, NULL},

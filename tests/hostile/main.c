@@ -295,7 +295,7 @@ static void check_impossible(void)
         "open", "read", "read_all", "pread", "write", "stat", "fstat", "getdents", "readlink", "ftruncate", "fsync", "flock",
         "sendfile", "copy_range", "statfs", "fionread", "mmap", "msync", "mkdir", "poll", "epoll", "eventfd", "pipe", "monotonic",
         "realtime", "affinity", "rusage", "turns", "timeout", "into", "socketpair", "recvfrom", "recvmsg", "sendto", "accept",
-        "getsockname", "getsockopt", "socket", "rights", "again", "mprotect", "trusted", "trusted_later",
+        "getsockname", "getsockopt", "socket", "rights", "timerfd", "again", "mprotect", "trusted", "trusted_later",
     };
     char expect[96];
 

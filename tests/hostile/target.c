@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/time.h>
+#include <sys/timerfd.h>
 #include <termios.h>
 #include <time.h>
 
@@ -429,6 +430,36 @@ static void path_timer(void)
     say(n, (uint64_t)signals_seen);
 }
 
+/* A timer that is due in 20 ms. */
+static void path_timerfd(void)
+{
+    struct itimerspec soon = {.it_value = {0, 20000000}};
+    uint64_t times = 0;
+    int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+
+    begin();
+    long n = timerfd_settime(fd, 0, &soon, NULL);
+    if (!n)
+        n = read(fd, &times, sizeof(times));
+    end();
+    say(n, times);
+}
+
+/* One that is due in an hour. */
+static void path_timerfd_hour(void)
+{
+    struct itimerspec later = {.it_value = {3600, 0}};
+    uint64_t times = 0;
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+
+    begin();
+    long n = timerfd_settime(fd, 0, &later, NULL);
+    if (!n)
+        n = read(fd, &times, sizeof(times));
+    end();
+    say(n, times);
+}
+
 /* Waits in the host while it says that all kinds of signals came. SIGUSR1 has a handler, the rest does not. */
 static void path_events(void)
 {
@@ -534,7 +565,7 @@ static const struct { const char *name; void (*function)(void); } paths[] = {
     {"eventfd", path_eventfd}, {"pipe", path_pipe}, {"monotonic", path_monotonic}, {"realtime", path_realtime},
     {"sleep", path_sleep}, {"affinity", path_affinity}, {"rusage", path_rusage}, {"timer", path_timer},
     {"events", path_events}, {"thread", path_thread}, {"turns", path_turns}, {"timeout", path_timeout},
-    {"trusted", path_trusted}, {"trusted_later", path_trusted_later}, {"trusted_mmap", path_trusted_mmap},
+    {"timerfd", path_timerfd}, {"timerfd_hour", path_timerfd_hour}, {"trusted", path_trusted}, {"trusted_later", path_trusted_later}, {"trusted_mmap", path_trusted_mmap},
     {"hello", path_hello}, {"touch", path_touch}, {"again", path_again}, {"dontneed", path_dontneed},
     {"mprotect", path_mprotect}, {"readonly", path_readonly}, {"mremap", path_mremap}, {"into", path_into},
     {"threads", path_threads}, {"race", path_race}, {"socketpair", path_socketpair}, {"recvfrom", path_recvfrom},
