@@ -16,7 +16,6 @@
 #define TRAMPOLINE 32
 #define FIRST 32                 /* of the page: the gate's address is in front */
 #define CONTINUE 13              /* where the moved instructions are in it */
-#define BATCH 32
 _Static_assert(CONTINUE + REWRITE_MOVED + 5 <= TRAMPOLINE, "trampoline");
 
 struct module {
@@ -161,16 +160,17 @@ static uint32_t collect(uint64_t start, uint64_t end, struct rewrite_site *out, 
 
 static struct module *make_module(uint64_t start, uint64_t end)
 {
-    struct rewrite_site few[BATCH];
-    uint32_t count = collect(start, end, few, BATCH);
+    uint32_t count = collect(start, end, NULL, 0);
     struct module *m = count ? kzalloc(sizeof(*m) + count * sizeof(m->site[0])) : NULL;
 
     if (!m)
         return NULL;
-    if (count <= BATCH)
-        memcpy(m->site, few, count * sizeof(few[0]));
-    else
-        collect(start, end, m->site, count);
+    collect(start, end, m->site, count);
+    count = rewrite_drop_targets(start, end, m->site, count);
+    if (!count) {
+        kfree(m);
+        return NULL;
+    }
     *m = (struct module){.start = start, .end = end, .count = count};
     uint64_t size = page_up(FIRST + (uint64_t)count * TRAMPOLINE);
     long low = mm_map_near(start, end, size);

@@ -6,7 +6,7 @@
  *
  *   before      mov $nr,%eax ; syscall           the MOV becomes the jump; the SYSCALL stays for those who jump to it
  *   behind      syscall ; cmp $-4095,%rax        the SYSCALL and part of the CMP become the jump, and the trampoline does
- *               (or -4096)                       the CMP; not if some jump nearby might lead to the CMP
+ *               (or -4096)                       the CMP; not if some jump might lead to the CMP
  *
  * Any other SYSCALL traps. While the program has one thread, one that traps is rewritten too if what is behind it is a few
  * plain instructions (late.c): that it is an instruction is certain then. To the program, to signal handlers and to debuggers a system call is where it was: RIP is never
@@ -41,6 +41,9 @@ struct rewrite_site {
 };
 /* The next site in [*at, end) of code at [start, end), which is also where it is read; *at moves behind it. */
 bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_site *site);
+/* Takes sites out whose CMP some jump in the code might lead to: any two or five bytes that read like one count. How many
+ * are left. */
+uint32_t rewrite_drop_targets(uint64_t start, uint64_t end, struct rewrite_site *sites, uint32_t count);
 /* Might a jump in the code at [start, end) lead there? */
 bool rewrite_jump_leads_to(uint64_t start, uint64_t end, uint64_t target);
 /* ---- late.c */

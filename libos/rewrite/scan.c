@@ -6,8 +6,6 @@
 
 #define NUMBERS 512              /* system call numbers below this */
 #define COMPARE_LENGTH 6
-#define NEAR 128                 /* reach of a jump with an 8-bit displacement */
-#define FAR (256u << 10)         /* where jumps with 32 bits are looked for: a function is not larger */
 
 static const uint8_t *byte_at(uint64_t address)
 {
@@ -33,36 +31,72 @@ static bool number_before(uint64_t start, uint64_t at, uint32_t *number)
     return *number < NUMBERS;
 }
 
-/* Might a jump lead to `target`? Any two or five bytes that read like one count. */
+/* ---- jumps --------------------------------------------------------------------------------------------------------- */
+enum { NO_JUMP, JUMP_8, JUMP_32 };
+
+/* The second byte of 0F 8x counts as the opcode. */
+static const uint8_t jump_of[256] = {
+    [0x70 ... 0x7f] = JUMP_8, [0x80 ... 0x8f] = JUMP_32, [0xe0 ... 0xe3] = JUMP_8, [0xe8 ... 0xe9] = JUMP_32, [0xeb] = JUMP_8,
+};
+
+static inline uint64_t jump_target(uint64_t at, uint8_t kind)
+{
+    const uint8_t *p = byte_at(at);
+
+    return kind == JUMP_8 ? at + 2 + (uint64_t)(int64_t)(int8_t)p[1] : at + 5 + (uint64_t)(int64_t)(int32_t)word_at(p + 1);
+}
+
 bool rewrite_jump_leads_to(uint64_t start, uint64_t end, uint64_t target)
 {
-    uint64_t from = target - start > FAR ? target - FAR : start, to = end - target > FAR ? target + FAR : end;
-
-    /* FAR is less than 2^31, so 32 bits say all. The distance first: it is hardly ever the right one. */
-    uint32_t distance = (uint32_t)(target - from - 5);
-    for (uint64_t at = from; at + 5 <= to; at++, distance--) {
-        const uint8_t *p = byte_at(at);
-        if (word_at(p + 1) == distance && (p[0] == 0xe8 || p[0] == 0xe9 || (p[0] & 0xf0) == 0x80))
+    for (uint64_t at = start; at + 5 <= end; at++)
+        if (jump_of[*byte_at(at)] && jump_target(at, jump_of[*byte_at(at)]) == target)
             return true;
-    }
-    from = target - start > NEAR + 2 ? target - NEAR - 2 : start;
-    to = end - target > NEAR ? target + NEAR : end;
-    for (uint64_t at = from; at + 2 <= to; at++) {
-        const uint8_t *p = byte_at(at);
-        bool jump = p[0] == 0xeb || (p[0] & 0xf0) == 0x70 || (p[0] >= 0xe0 && p[0] <= 0xe3);
-        if (jump && at + 2 + (uint64_t)(int64_t)(int8_t)p[1] == target)
-            return true;
-    }
     return false;
 }
 
-static bool compare_behind(uint64_t start, uint64_t end, uint64_t at)
+#define FILTER 4096
+
+static inline uint32_t filter_bit(uint64_t address)
+{
+    return (uint32_t)(address ^ address >> 12) % FILTER;
+}
+
+static void drop_target(struct rewrite_site *sites, uint32_t count, uint64_t target)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (sites[i].form == REWRITE_BEHIND && sites[i].syscall + 2 == target)
+            sites[i].length = 0;
+}
+
+uint32_t rewrite_drop_targets(uint64_t start, uint64_t end, struct rewrite_site *sites, uint32_t count)
+{
+    uint64_t filter[FILTER / 64] = {0};
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (sites[i].form == REWRITE_BEHIND)
+            filter[filter_bit(sites[i].syscall + 2) / 64] |= 1ull << filter_bit(sites[i].syscall + 2) % 64;
+    for (uint64_t at = start; at + 5 <= end; at++) {
+        uint8_t kind = jump_of[*byte_at(at)];
+        if (!kind)
+            continue;
+        uint64_t target = jump_target(at, kind);
+        if (filter[filter_bit(target) / 64] >> filter_bit(target) % 64 & 1)
+            drop_target(sites, count, target);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (sites[i].form != REWRITE_BEHIND || sites[i].length)
+            sites[kept++] = sites[i];
+    return kept;
+}
+
+static bool compare_behind(uint64_t end, uint64_t at)
 {
     const uint8_t *p = byte_at(at + 2);
 
     if (end - at < 2 + COMPARE_LENGTH || p[0] != 0x48 || p[1] != 0x3d)
         return false;
-    return (word_at(p + 2) == (uint32_t)-4095 || word_at(p + 2) == (uint32_t)-4096) && !rewrite_jump_leads_to(start, end, at + 2);
+    return (word_at(p + 2) == (uint32_t)-4095 || word_at(p + 2) == (uint32_t)-4096);
 }
 
 /* 0F 05, eight bytes at a time where there is no 05. */
@@ -97,7 +131,7 @@ bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_sit
             site->form = REWRITE_BEFORE;
             return true;
         }
-        if (compare_behind(start, end, found)) {
+        if (compare_behind(end, found)) {
             site->form = REWRITE_BEHIND;
             site->length = COMPARE_LENGTH;
             memcpy(site->moved, byte_at(found + 2), COMPARE_LENGTH);

@@ -52,7 +52,8 @@ static long found(enum rewrite_form *form)
     uint64_t at = (uint64_t)code;
     struct rewrite_site site;
 
-    if (!rewrite_next((uint64_t)code, (uint64_t)code + CODE, &at, &site))
+    if (!rewrite_next((uint64_t)code, (uint64_t)code + CODE, &at, &site) ||
+        !rewrite_drop_targets((uint64_t)code, (uint64_t)code + CODE, &site, 1))
         return -1;
     if (form)
         *form = site.form;
