@@ -103,14 +103,14 @@ struct file *open_path(const struct path *path, int flags, int mode, int *error)
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     if (path->fs)
         return open_inside(path, flags, mode, error);
-    const struct vigil_trusted *trusted = flags & O_PATH ? NULL : trusted_find(path);
-    if (trusted)
+    const struct vigil_trusted *trusted = trusted_find(path);
+    if (trusted && !(flags & O_PATH))
         return open_trusted(path, trusted, flags, error);
-    *error = may_open(path, &flags);
+    *error = trusted ? 0 : may_open(path, &flags);
     if (*error)
         return NULL;
     struct file *file = open_host(path, flags, mode, error);
-    if (file && !policy_strict())
+    if (file && !trusted && !policy_strict())
         policy_check(path); /* says what it let pass */
     return file;
 }
@@ -161,6 +161,8 @@ static long access_path(const struct path *path, int mode, int flags)
         long status = stat_path(path, &stat, !(flags & AT_SYMLINK_NOFOLLOW));
         return status ? status : access_inside(&stat, mode);
     }
+    if (mode & 2 && trusted_find(path))
+        return -EACCES;
     const void *untrusted_path = path_to_host(path);
     if (!untrusted_path)
         return -ENOMEM;

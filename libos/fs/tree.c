@@ -3,6 +3,7 @@
  * The tree of files: names that are made, removed, moved and linked. Where a file system is inside it does that; else
  * the host does, and the policy says where it may be asked to. */
 #include "libos/fs/tree.h"
+#include "libos/fs/trusted.h"
 
 static bool is_mount(const struct path *path)
 {
@@ -17,7 +18,10 @@ static long name_error(const struct path *path, int how)
         return -ENOENT;
     if (how & REMOVES && is_mount(path))
         return -EBUSY;
-    return path->fs ? 0 : policy_check(path);
+    if (path->fs)
+        return 0;
+    const struct vigil_trusted *trusted = trusted_find(path);
+    return trusted ? trusted_refuse(trusted) : policy_check(path);
 }
 
 long tree_resolve(struct path **path, long dirfd, long user_path, int how)

@@ -6,6 +6,7 @@
  * then gets an error, never the change. So a large file costs a thousandth of its size, and not a copy.
  * Opening one for writing is refused. A name is looked for as sgx.allowed_files are: as it is inside, or as the mounts
  * make of it outside. */
+#include "libos/fs/locks.h"
 #include "libos/fs/sha256.h"
 #include "libos/fs/trusted.h"
 
@@ -16,12 +17,13 @@
 struct contents {
     uint64_t size;
     uint8_t (*chunk)[CHUNK_HASH];
+    struct file_locks locks;     /* of all that have it open */
 };
 
 /* Behind an open one. */
 struct trusted {
     const struct vigil_trusted *entry;
-    const struct contents *contents;
+    struct contents *contents;
     int host_fd;
     lock_t lock;                 /* of what follows */
     uint8_t *buffer;             /* a chunk that has been verified */
@@ -148,7 +150,7 @@ static struct contents *verify(const struct vigil_trusted *entry, int host_fd, u
     return c;
 }
 
-static const struct contents *contents_of(const struct vigil_trusted *entry, int host_fd, uint8_t *buffer, int *error)
+static struct contents *contents_of(const struct vigil_trusted *entry, int host_fd, uint8_t *buffer, int *error)
 {
     uint32_t i = (uint32_t)(entry - entries());
     struct contents *c = __atomic_load_n(&known[i], __ATOMIC_ACQUIRE), *other = NULL;
@@ -275,8 +277,18 @@ static void release(struct trusted *t)
     kfree(t);
 }
 
+static long trusted_flock(struct file *file, int operation)
+{
+    const struct trusted *t = file->object;
+
+    return file_lock(&t->contents->locks, file, operation);
+}
+
 static void trusted_release(struct file *file)
 {
+    const struct trusted *t = file->object;
+
+    file_locks_release(&t->contents->locks, file);
     release(file->object);
 }
 
@@ -284,6 +296,7 @@ static const struct file_ops trusted_ops = {
     .read = trusted_read,
     .seek = trusted_seek,
     .stat = trusted_stat,
+    .flock = trusted_flock,
     .ready = trusted_ready,
     .release = trusted_release,
 };
@@ -293,12 +306,16 @@ static bool wants_change(int flags)
     return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC || (flags & O_TMPFILE) == O_TMPFILE;
 }
 
+int trusted_refuse(const struct vigil_trusted *entry)
+{
+    log_line(VIGIL_LOG_ERROR, "%s: is to be changed or opened for writing, but it is in sgx.trusted_files: access denied; what the "
+             "program changes belongs into sgx.allowed_files", config_string(entry->path));
+    return -EACCES;
+}
+
 int trusted_check(const struct vigil_trusted *entry, int flags)
 {
-    if (!wants_change(flags))
-        return 0;
-    log_line(VIGIL_LOG_ERROR, "%s: opened for writing, but it is in sgx.trusted_files: access denied", config_string(entry->path));
-    return -EACCES;
+    return wants_change(flags) ? trusted_refuse(entry) : 0;
 }
 
 struct file *trusted_file_new(const struct vigil_trusted *entry, int host_fd, uint32_t flags, const char *path, int *error)
