@@ -20,8 +20,8 @@ static const char usage[] =
     "       have no effect. Exit status 0: no errors; 3: there are.\n"
     "keys   prints a table of all keys, as in docs/manifest.md.\n"
     "render fills in a Jinja template, as Gramine's manifest templates are, with the package python3-jinja2. Templates may\n"
-    "       use the names given with -D, env (the environment), arch_libdir, entrypoint, gramine.libos and\n"
-    "       gramine.runtimedir(). Exit status 3: the template or its result cannot be read.\n";
+    "       use the names given with -D, env (the environment), arch_libdir, entrypoint, gramine.libos,\n"
+    "       gramine.runtimedir(), python.stdlib, python.get_path() and python.get_sys_path(). Exit status 3: the template or its result cannot be read.\n";
 
 static int check(int argc, char **argv)
 {
@@ -67,6 +67,9 @@ static int render(int argc, char **argv)
         free(command);
         return complain(EXIT_BAD_INPUT, "render_manifest.py is not beside the vigil command: build or install it again");
     }
+    char runtime[PATH_MAX];
+    if (find_runtime(runtime, sizeof(runtime)))
+        setenv("VIGIL_TEMPLATE_LIBOS", runtime, 1);
     command[n++] = "python3";
     command[n++] = script;
     for (int i = 1; i < argc; i++)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """vigil manifest render: a Jinja template to standard output."""
 import os
+import pathlib
+import subprocess
 import sys
+import sysconfig
 
 BAD_INPUT, USAGE = 3, 2
 
@@ -12,12 +15,39 @@ def fail(code, text):
 
 
 class Gramine:
-    """What Gramine's templates ask of it. Vigil's LibOS is part of the image, so there is no file to trust."""
-    libos = "file:libos-is-part-of-the-image"
+    """What Gramine's templates ask of it. Its library OS is a file of its own, which they trust and load; ours is part of the
+    image: the runtime that is there stands for it, and loader.entrypoint has no effect."""
+    libos = os.environ.get("VIGIL_TEMPLATE_LIBOS", "")
 
     @staticmethod
     def runtimedir(libc="glibc"):
         return "/lib/x86_64-linux-gnu" if libc == "glibc" else "/usr/lib/musl/lib"
+
+
+class Python:
+    """Where the modules of a Python are. Of the one that runs this, or (get_sys_path) of any other."""
+    implementation = sys.implementation
+    stdlib = pathlib.Path(sysconfig.get_path("stdlib"))
+    platstdlib = pathlib.Path(sysconfig.get_path("platstdlib"))
+    purelib = pathlib.Path(sysconfig.get_path("purelib"))
+
+    @staticmethod
+    def get_config_var(name):
+        return sysconfig.get_config_var(name)
+
+    @staticmethod
+    def get_path(name, *args, **more):
+        return sysconfig.get_path(name, *args, **more)
+
+    @staticmethod
+    def get_sys_path(interpreter):
+        """Those that exist, as paths."""
+        program = "import os, sys; sys.stdout.write('\\0'.join(p for p in sys.path if os.path.exists(p)))"
+        try:
+            found = subprocess.run([str(interpreter), "-c", program], stdout=subprocess.PIPE, timeout=60, check=True).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            fail(BAD_INPUT, "python.get_sys_path(%s): %s" % (interpreter, error))
+        return [pathlib.Path(os.fsdecode(p)) for p in found.split(b"\0") if p]
 
 
 def main(arguments):
@@ -42,7 +72,7 @@ def main(arguments):
         fail(BAD_INPUT, "manifest templates need the package python3-jinja2 (apt-get install python3-jinja2)")
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True,
                                      loader=jinja2.FileSystemLoader(os.path.dirname(template) or "."))
-    environment.globals.update(gramine=Gramine, env=dict(os.environ), arch_libdir="/lib/x86_64-linux-gnu", entrypoint="")
+    environment.globals.update(gramine=Gramine, python=Python, env=dict(os.environ), arch_libdir="/lib/x86_64-linux-gnu", entrypoint="")
     try:
         sys.stdout.write(environment.get_template(os.path.basename(template)).render(**names))
         sys.stdout.flush()

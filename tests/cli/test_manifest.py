@@ -94,6 +94,35 @@ def test_render(vigil, tmp_path):
     assert "%s:1: " % template in vigil("manifest", "render", template).stderr
 
 
+GRAMINES = """libos.entrypoint = "{{ entrypoint }}"
+loader.entrypoint.uri = "file:{{ gramine.libos }}"
+loader.env.LD_LIBRARY_PATH = "/lib:{{ arch_libdir }}"
+sgx.edmm_enable = {{ 'true' if env.get('EDMM', '0') == '1' else 'false' }}
+fs.mounts = [
+  { path = "/lib", uri = "file:{{ gramine.runtimedir() }}" },
+{% for path in python.get_sys_path(entrypoint) %}
+  { path = "{{ path }}", uri = "file:{{ path }}" },
+{% endfor %}
+]
+sgx.trusted_files = [ "file:{{ gramine.libos }}", "file:{{ entrypoint }}", "file:{{ python.stdlib }}/json/" ]
+"""
+
+
+def test_a_template_as_gramines(vigil, tmp_path):
+    template, manifest = tmp_path / "p.manifest.template", tmp_path / "p.manifest"
+    template.write_text(GRAMINES)
+    python = "/usr/bin/python3"
+    done = vigil("manifest", "render", "-Dentrypoint=" + python, template, env={"EDMM": "1"})
+    assert done.returncode == 0, done.stderr
+    assert "edmm_enable = true" in done.stdout and 'path = "/usr/lib/python3' in done.stdout
+    manifest.write_text(done.stdout)
+    done = vigil("manifest", "check", manifest)
+    assert done.returncode == 0, done.stderr
+    assert "loader.entrypoint has no effect" in done.stderr
+    done = vigil("manifest", "render", "-Dentrypoint=/no/such/python", template)
+    assert done.returncode == 3 and not done.stdout and "get_sys_path(/no/such/python)" in done.stderr
+
+
 REMARKS = """libos.entrypoint = "/bin/true"
 sgx.debug = true
 loader.insecure__use_cmdline_argv = true

@@ -239,6 +239,54 @@ static void default_is_for_a_program_without_manifest(void **state)
     free(c);
 }
 
+static void numbers_features_and_sources(void **state)
+{
+    struct vigil_config *c = load(ENTRY);
+
+    (void)state;
+    assert_int_equal(c->uid | c->gid | c->isvprodid | c->isvsvn | c->xfrm_required | c->xfrm_disabled, 0);
+    assert_int_equal(c->argv_file | c->env_file, 0);
+    assert_int_equal(c->fds_limit, 900);
+    free(c);
+    c = load(ENTRY "loader.uid = 1\nloader.gid = 2\nsys.fds.limit = 3\nsgx.isvprodid = 4\nsgx.isvsvn = 5\n"
+                   "loader.argv_src_file = \"file:args\"\nloader.env_src_file = \"file:/env\"\n"
+                   "sgx.cpu_features.avx512 = \"required\"\n");
+    assert_int_equal(c->uid, 1);
+    assert_int_equal(c->gid, 2);
+    assert_int_equal(c->fds_limit, 3);
+    assert_int_equal(c->isvprodid, 4);
+    assert_int_equal(c->isvsvn, 5);
+    assert_string_equal(string(c, c->argv_file), "args");
+    assert_string_equal(string(c, c->env_file), "/env");
+    assert_int_equal(c->xfrm_required, SGX_XFRM_AVX | SGX_XFRM_AVX512);
+    free(c);
+    c = load(ENTRY "sgx.cpu_features = { avx = \"disabled\", avx512 = \"unspecified\", amx = \"disabled\" }\n");
+    assert_int_equal(c->xfrm_required, 0);
+    assert_int_equal(c->xfrm_disabled, SGX_XFRM_AVX);
+    free(c);
+}
+
+/* By name, so that the enclave finds them by bisection; a later entry for the same file wins. */
+static void trusted_files_are_sorted(void **state)
+{
+    struct vigil_config *c = load(ENTRY "sgx.trusted_files = [\n"
+        "{ uri = \"file:/z\", sha256 = \"" "0101010101010101010101010101010101010101010101010101010101010101\" },\n"
+        "{ uri = \"file:/a/../b//c\", sha256 = \"" "0202020202020202020202020202020202020202020202020202020202020202\" },\n"
+        "{ uri = \"file:x/y\", sha256 = \"" "0303030303030303030303030303030303030303030303030303030303030303\" },\n"
+        "{ uri = \"file:/z\", sha256 = \"" "0404040404040404040404040404040404040404040404040404040404040404\" }]\n");
+    static const struct { const char *path; uint8_t byte; } rows[] = {{"/b/c", 2}, {"/z", 4}, {"x/y", 3}};
+
+    (void)state;
+    assert_int_equal(c->trusted_count, 3);
+    const struct vigil_trusted *t = (const void *)((const char *)c + c->trusted);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(string(c, t[i].path), rows[i].path);
+        assert_int_equal(t[i].sha256[0], rows[i].byte);
+        assert_int_equal(t[i].sha256[31], rows[i].byte);
+    }
+    free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +300,8 @@ int main(void)
         cmocka_unit_test(gramines_loader_is_ignored),
         cmocka_unit_test(same_meaning_is_same_configuration),
         cmocka_unit_test(default_is_for_a_program_without_manifest),
+        cmocka_unit_test(numbers_features_and_sources),
+        cmocka_unit_test(trusted_files_are_sorted),
     };
     return cmocka_run_group_tests(tests, fx_setup, fx_teardown);
 }
