@@ -45,7 +45,7 @@ def test_other_builds(vigil, build, hz):
 
 
 def step(vigil, section):
-    arguments = ("--patience", 60, "--thread", "--only", section)
+    arguments = ("--patience", 600, "--thread", "--only", section)
     native = vigil.native(PROGRAM, *map(str, arguments))
     result = vigil.run(PROGRAM, *arguments, hz=0, options=("--aex", "threads:%d,4000" % len(section)))
     assert_same(result, native)
