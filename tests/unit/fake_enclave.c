@@ -63,6 +63,15 @@ uint32_t fake_config_string(const char *string)
     return blob_take(string, strlen(string) + 1);
 }
 
+void fake_config_trusted(const char *path, const uint8_t sha256[32])
+{
+    struct vigil_trusted entry = {.path = fake_config_string(path)};
+
+    memcpy(entry.sha256, sha256, sizeof(entry.sha256));
+    blob.config.trusted = blob_take(&entry, sizeof(entry));
+    blob.config.trusted_count = 1;
+}
+
 void fake_config_list(struct vigil_list *list, const char *const *strings)
 {
     uint32_t offsets[256], count = 0;

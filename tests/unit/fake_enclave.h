@@ -19,6 +19,8 @@ void fake_enclave_init(size_t app_size);
 struct vigil_config *fake_config(void);
 uint32_t fake_config_string(const char *string);
 void fake_config_list(struct vigil_list *list, const char *const *strings /* NULL-terminated */);
+/* sgx.trusted_files with one file. */
+void fake_config_trusted(const char *path, const uint8_t sha256[32]);
 void fake_config_mount(const char *inside, const char *host /* NULL: tmpfs */);
 struct start_info *fake_start_info(void);
 void fake_set_aex_notify(bool on);
