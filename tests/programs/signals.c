@@ -309,8 +309,8 @@ static volatile pthread_t receiver;
 
 static void note_receiver(int sig, siginfo_t *info, void *context)
 {
+    receiver = pthread_self(); /* before the count that is waited for */
     on_signal(sig, info, context);
-    receiver = pthread_self();
 }
 
 static void to_threads(void)
