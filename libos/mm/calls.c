@@ -33,11 +33,21 @@ static int fill(struct file *file, uint64_t addr, uint64_t length, uint64_t offs
     return clear_user((void *)(addr + done), end - done);
 }
 
-/* Nobody runs it yet, and it is still writable. */
-static void code_loaded(uint64_t start, uint64_t end)
+/* Nobody runs it yet, and it is still writable. What is shared is the file's content and stays that. */
+static void code_loaded(uint64_t start, uint64_t end, bool shared)
 {
     mitigation_code_loaded(start, end);
-    rewrite_code_loaded(start, end);
+    if (!shared)
+        rewrite_code_loaded(start, end);
+}
+
+/* What is there makes room for something else. */
+static void replaced(uint64_t addr, uint64_t length, int flags)
+{
+    if (!(flags & MAP_FIXED) || flags & MAP_FIXED_NOREPLACE || !page_aligned(addr) || !user_range_ok((void *)addr, page_up(length)))
+        return;
+    rewrite_code_gone(addr, addr + page_up(length));
+    backing_drop(addr, addr + page_up(length));
 }
 
 static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct file *file, uint64_t offset)
@@ -54,8 +64,7 @@ static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct
         return got == -EBADF ? -EACCES : got == -EISDIR || got == -ESPIPE ? -ENODEV : got;
     if (shared)
         (void)backing_sync_file(file); /* what other mappings of it have changed */
-    if (flags & MAP_FIXED)
-        backing_drop(addr, addr + page_up(length));
+    replaced(addr, length, flags);
     long start = mm_map_flags(addr, length, PROT_RW, flags, VMA_FILE | (shared ? VMA_SHARED : 0));
     if (start < 0)
         return start;
@@ -63,7 +72,7 @@ static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct
     if (!error)
         error = backing_add((uint64_t)start, (uint64_t)start + page_up(length), file, offset, shared);
     if (!error && (prot & PROT_EXEC) && !(prot & PROT_WRITE))
-        code_loaded((uint64_t)start, (uint64_t)start + page_up(length));
+        code_loaded((uint64_t)start, (uint64_t)start + page_up(length), shared);
     if (!error && (prot & (PROT_READ | PROT_WRITE | PROT_EXEC)) != PROT_RW)
         error = mm_protect((uint64_t)start, page_up(length), prot & (PROT_READ | PROT_WRITE | PROT_EXEC));
     if (error) {
@@ -95,10 +104,9 @@ long sys_mmap(SYSCALL_ARGS)
     if (!page_up(length))
         return -ENOMEM;
     if (flags & MAP_ANONYMOUS) {
-        if (flags & MAP_FIXED)
-            backing_drop(addr, addr + page_up(length));
         if (flags & MAP_HUGETLB)
             return -ENOMEM; /* as on a system without reserved huge pages */
+        replaced(addr, length, flags);
         return populated(mm_map(addr, length, prot, flags), length, flags);
     }
     struct file *file = file_from_fd((int)a4);
@@ -114,18 +122,29 @@ long sys_mmap(SYSCALL_ARGS)
 
 long sys_munmap(SYSCALL_ARGS)
 {
-    rewrite_code_gone((uint64_t)a0, (uint64_t)a0 + page_up((uint64_t)a1));
-    backing_drop((uint64_t)a0, (uint64_t)a0 + page_up((uint64_t)a1));
-    return mm_unmap((uint64_t)a0, (uint64_t)a1);
+    uint64_t start = (uint64_t)a0, end = start + page_up((uint64_t)a1);
+
+    if (!page_aligned(start) || end <= start)
+        return -EINVAL;
+    rewrite_code_gone(start, end);
+    backing_drop(start, end);
+    return mm_unmap(start, end - start);
 }
 
 long sys_mprotect(SYSCALL_ARGS)
 {
-    int prot = (int)a2;
+    uint64_t start = (uint64_t)a0, end = start + page_up((uint64_t)a1);
+    int prot = (int)a2 & ~PROT_SEM;
 
     if (prot & (PROT_GROWSDOWN | PROT_GROWSUP))
         return -EINVAL; /* no area grows by itself */
-    return mm_protect((uint64_t)a0, (uint64_t)a1, prot & ~PROT_SEM);
+    if (page_aligned(start) && start < end) {
+        if (prot != (PROT_READ | PROT_EXEC))
+            rewrite_code_changes(start, end);
+        if (!(prot & PROT_READ) && __atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+            (void)backing_sync(start, end); /* it cannot be read later */
+    }
+    return mm_protect(start, (uint64_t)a1, prot);
 }
 
 /* A mapping of a file that is to be larger, or elsewhere: mapped anew; a private one takes what it holds along. */
@@ -170,6 +189,8 @@ long sys_mremap(SYSCALL_ARGS)
     bool shared;
 
     if (page_aligned(addr) && old_length && new_length) {
+        if (new_length > old_length || (int)a3 & MREMAP_FIXED)
+            rewrite_code_changes(addr, addr + old_length);
         struct file *file = backing_at(addr, &offset, &end, &shared);
         if (file) {
             long result = addr + old_length > end ? -EFAULT
@@ -178,6 +199,8 @@ long sys_mremap(SYSCALL_ARGS)
             return result;
         }
     }
+    if ((int)a3 & MREMAP_FIXED && (addr >= (uint64_t)a4 + new_length || (uint64_t)a4 >= addr + old_length))
+        replaced((uint64_t)a4, new_length, MAP_FIXED);
     return mm_remap((uint64_t)a0, (uint64_t)a1, (uint64_t)a2, (int)a3, (uint64_t)a4);
 }
 

@@ -9,7 +9,6 @@
 #include "libos/mm/mm.h"
 
 #define LOOK 16                  /* bytes behind a SYSCALL */
-#define AROUND (256ull << 10)    /* of code in which jumps are looked for */
 #define SEEN 256
 
 static uint64_t seen[SEEN];      /* addresses that have been dealt with; one forgotten is looked at again, no more */
@@ -68,17 +67,13 @@ static unsigned plain_instruction(const uint8_t *p, unsigned n)
     return length && length <= left ? rex + length : 0;
 }
 
+/* A jump to what is behind the SYSCALL lands on its third byte and is caught there; on the fourth or fifth it would not be.
+ * So it is one instruction that the jump covers. */
 unsigned rewrite_plain_length(const uint8_t *p, unsigned n)
 {
-    unsigned length = 0;
+    unsigned length = plain_instruction(p, n);
 
-    while (length < 3) {
-        unsigned one = plain_instruction(p + length, n - length);
-        if (!one || length + one > REWRITE_MOVED)
-            return 0;
-        length += one;
-    }
-    return length;
+    return length >= 3 && length <= REWRITE_MOVED ? length : 0;
 }
 
 static bool first_time(uint64_t syscall)
@@ -90,46 +85,18 @@ static bool first_time(uint64_t syscall)
     return first;
 }
 
-/* The area of code around it, as far as it matters. */
-static bool code_around(uint64_t syscall, uint64_t *start, uint64_t *end)
-{
-    struct mm_area area;
-
-    if (!mm_next_area(syscall, &area))
-        return false;
-    kfree(area.name);
-    uint64_t low = syscall;
-    while (syscall - low < AROUND && libos_page_access(low - VIGIL_PAGE) == (PROT_READ | PROT_EXEC) &&
-           (!edmm_on() || page_present(page_down(low - VIGIL_PAGE))))
-        low -= VIGIL_PAGE;
-    *start = page_down(low);
-    *end = area.end - syscall > AROUND ? page_down(syscall + AROUND) : area.end;
-    if (edmm_on())
-        *end = pages_find(*start, *end, false);
-    return *end - syscall >= LOOK + 2 && libos_page_access(syscall) == (PROT_READ | PROT_EXEC);
-}
-
-static bool jump_inside(uint64_t start, uint64_t end, const struct rewrite_site *site)
-{
-    for (uint64_t at = site->syscall + 2; at < site->syscall + 5; at++)
-        if (rewrite_jump_leads_to(start, end, at))
-            return true;
-    return false;
-}
-
 void rewrite_trapped(uint64_t syscall)
 {
     struct rewrite_site site = {.syscall = syscall, .form = REWRITE_BEHIND};
     uint8_t behind[LOOK];
-    uint64_t start, end;
 
-    if (!first_time(syscall) || start_info()->plain || threads_count() > 1 || !code_around(syscall, &start, &end))
+    if (!first_time(syscall) || start_info()->plain || threads_count() > 1)
         return;
-    if (copy_from_user(behind, (void *)(syscall + 2), sizeof(behind)))
+    if (!rewrite_is_loaded(syscall, syscall + 2 + LOOK) || copy_from_user(behind, (void *)(syscall + 2), sizeof(behind)))
         return;
     site.length = (uint8_t)rewrite_plain_length(behind, sizeof(behind));
-    if (!site.length || jump_inside(start, end, &site))
+    if (!site.length)
         return;
     memcpy(site.moved, behind, site.length);
-    rewrite_one(start, end, &site);
+    rewrite_one(&site);
 }

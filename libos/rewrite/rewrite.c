@@ -1,39 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Trampolines, and who knows what about them. A trampoline is one of
- *
- *   before                                    behind
- *    0  mov $nr,%eax                           0  lea behind_syscall(%rip),%rcx
- *    5  lea behind_syscall(%rip),%rcx          7  jmp *gate(%rip)
- *   12  jmp *gate(%rip)                       13  what was behind it: cmp $imm,%rax
- *                                             ..  jmp behind that
- *
- * An AEX can come between any two of these; rewrite_visible() says where the program then is. */
+ * Which code has had its SYSCALLs replaced, by which trampolines, and how that ends: when code goes or is about to be
+ * changed, it is again what the program knows. An AEX can come anywhere in a trampoline; rewrite_visible() says where
+ * the program then is. */
 #include "libos/rewrite/rewrite.h"
 
 #include "libos/mm/mm.h"
-
-#define TRAMPOLINE 32
-#define FIRST 32                 /* of the page: the gate's address is in front */
-#define CONTINUE 13              /* where the moved instructions are in it */
-_Static_assert(CONTINUE + REWRITE_MOVED + 5 <= TRAMPOLINE, "trampoline");
+#include "libos/rewrite/trampoline.h"
 
 struct module {
     struct module *next;
-    uint64_t start, end;         /* the code */
-    uint64_t low, high;          /* the trampolines */
-    uint32_t count;
-    struct rewrite_site site[];  /* in the order of the trampolines */
+    uint64_t start, end;  /* the code */
+    uint64_t low, high;   /* the trampolines' pages */
+    uint64_t base;        /* of the slots' numbers */
+    uint32_t count, left; /* sites, and those that are not gone */
+    struct rewrite_site site[];
 };
 
-static lock_t rewrite_lock;      /* below it: the address space's */
+/* Code as it was loaded. What the program makes itself is left alone: it may well change or copy it. */
+struct code {
+    struct code *next;
+    uint64_t start, end;
+};
+
+static lock_t rewrite_lock; /* below it: the address space's */
 static struct module *modules;
+static struct code *loaded;
 static uint32_t sites;
 
-/* Where to go on behind a SYSCALL that is no more. Open addressing; entries come and never go, `to` is 0 when the code is
- * gone. Read without the lock, so a table that was too small is not freed. */
-struct moved { uint64_t from, to; };
-struct moved_table { uint32_t size, count; struct moved entry[]; };
+/* Where to go on behind a SYSCALL that is no more. Open addressing; entries come and never go, `to` is 0 when the code
+ * is gone. Read without the lock, so a table that was too small is not freed. */
+struct moved {
+    uint64_t from, to;
+};
+struct moved_table {
+    uint32_t size, count;
+    struct moved entry[];
+};
 static struct moved_table *moved;
 
 static struct moved *moved_find(struct moved_table *table, uint64_t from)
@@ -87,60 +90,23 @@ uint32_t rewrite_sites(void)
     return __atomic_load_n(&sites, __ATOMIC_RELAXED);
 }
 
-/* ---- code ---------------------------------------------------------------------------------------------------------- */
-static uint8_t *put(uint8_t *at, const void *bytes, size_t n)
+/* ---- code ----------------------------------------------------------------------------------------------------------
+ */
+static void jump_in(const struct module *m, const struct rewrite_site *site)
 {
-    memcpy(at, bytes, n);
-    return at + n;
+    trampoline_jump(m->base, site, (uint8_t *)site_jump(site));
 }
 
-/* The last four bytes of an instruction that reaches `target` relative to its end. */
-static uint8_t *put_distance(uint8_t *at, uint64_t target)
+static bool trampolines_make(struct module *m)
 {
-    int32_t distance = (int32_t)(target - ((uint64_t)at + 4));
-
-    return put(at, &distance, sizeof(distance));
-}
-
-static void make_trampoline(uint8_t *at, uint64_t page, const struct rewrite_site *site)
-{
-    if (site->form == REWRITE_BEFORE) {
-        at = put(at, "\xb8", 1);
-        at = put(at, &site->number, 4);
-    }
-    at = put_distance(put(at, "\x48\x8d\x0d", 3), site->syscall + 2);
-    at = put_distance(put(at, "\xff\x25", 2), page);
-    if (site->form == REWRITE_BEHIND) {
-        at = put(at, site->moved, site->length);
-        put_distance(put(at, "\xe9", 1), site->syscall + 2 + site->length);
-    }
-}
-
-static uint64_t jump_at(const struct rewrite_site *site)
-{
-    return site->form == REWRITE_BEFORE ? site->syscall - 5 : site->syscall;
-}
-
-static uint64_t trampoline_of(const struct module *m, uint32_t i)
-{
-    return m->low + FIRST + (uint64_t)i * TRAMPOLINE;
-}
-
-/* Everything is in place before the first jump is. */
-static bool rewrite_all(struct module *m)
-{
-    uint64_t gate = syscall_gate_address();
-
-    memcpy((void *)m->low, &gate, sizeof(gate));
     for (uint32_t i = 0; i < m->count; i++)
-        make_trampoline((uint8_t *)trampoline_of(m, i), m->low, &m->site[i]);
+        trampoline_make(m->base, &m->site[i]);
     if (mm_protect(m->low, m->high - m->low, PROT_READ | PROT_EXEC))
         return false;
     for (uint32_t i = 0; i < m->count; i++)
-        if (m->site[i].form == REWRITE_BEHIND && !moved_add(m->site[i].syscall + 2, trampoline_of(m, i) + CONTINUE))
+        if (m->site[i].form == REWRITE_BEHIND &&
+            !moved_add(m->site[i].syscall + 2, trampoline_at(m->base, &m->site[i]) + CONTINUE))
             return false;
-    for (uint32_t i = 0; i < m->count; i++)
-        put_distance(put((uint8_t *)jump_at(&m->site[i]), "\xe9", 1), trampoline_of(m, i));
     return true;
 }
 
@@ -158,6 +124,43 @@ static uint32_t collect(uint64_t start, uint64_t end, struct rewrite_site *out, 
     return n;
 }
 
+/* Pages that no trampoline is in are given back. */
+static void trim(struct module *m)
+{
+    uint64_t low = m->high, high = m->low;
+
+    for (uint32_t i = 0; i < m->count; i++) {
+        uint64_t page = page_down(trampoline_at(m->base, &m->site[i]));
+        low = page < low ? page : low;
+        high = page + VIGIL_PAGE > high ? page + VIGIL_PAGE : high;
+    }
+    if (m->low < low)
+        mm_unmap(m->low, low - m->low);
+    if (high < m->high)
+        mm_unmap(high, m->high - high);
+    m->low = low;
+    m->high = high;
+}
+
+/* Room for the trampolines, and their places. */
+static bool place(struct module *m)
+{
+    uint32_t slots = trampolines_slots(m->site, m->count);
+    long low = mm_map_near(m->start, m->end, (uint64_t)slots * TRAMPOLINE);
+
+    if (low < 0)
+        return false;
+    m->base = m->low = (uint64_t)low;
+    m->high = m->low + (uint64_t)slots * TRAMPOLINE;
+    m->count = m->left = trampolines_place(m->base, slots, m->site, m->count);
+    if (m->count)
+        trim(m);
+    if (m->count && !mm_populate(m->low, m->high - m->low))
+        return true;
+    mm_unmap(m->low, m->high - m->low);
+    return false;
+}
+
 static struct module *make_module(uint64_t start, uint64_t end)
 {
     uint32_t count = collect(start, end, NULL, 0);
@@ -165,24 +168,43 @@ static struct module *make_module(uint64_t start, uint64_t end)
 
     if (!m)
         return NULL;
-    collect(start, end, m->site, count);
-    count = rewrite_drop_targets(start, end, m->site, count);
-    if (!count) {
-        kfree(m);
-        return NULL;
-    }
     *m = (struct module){.start = start, .end = end, .count = count};
-    uint64_t size = page_up(FIRST + (uint64_t)count * TRAMPOLINE);
-    long low = mm_map_near(start, end, size);
-    if (low < 0 || mm_populate((uint64_t)low, size)) {
-        if (low >= 0)
-            mm_unmap((uint64_t)low, size);
-        kfree(m);
-        return NULL;
-    }
-    m->low = (uint64_t)low;
-    m->high = m->low + size;
-    return m;
+    collect(start, end, m->site, count);
+    if (place(m))
+        return m;
+    kfree(m);
+    return NULL;
+}
+
+static void add_module(struct module *m)
+{
+    m->next = modules;
+    modules = m;
+    sites += m->count;
+}
+
+static void moved_gone(const struct rewrite_site *site)
+{
+    if (site->form == REWRITE_BEHIND && moved)
+        moved_find(moved, site->syscall + 2)->to = 0;
+}
+
+static void discard_module(struct module *m)
+{
+    for (uint32_t i = 0; i < m->count; i++)
+        moved_gone(&m->site[i]);
+    mm_unmap(m->low, m->high - m->low);
+    kfree(m);
+}
+
+static void add_code(uint64_t start, uint64_t end)
+{
+    struct code *code = kmalloc(sizeof(*code));
+
+    if (!code)
+        return;
+    *code = (struct code){.next = loaded, .start = start, .end = end};
+    loaded = code;
 }
 
 void rewrite_code_loaded(uint64_t start, uint64_t end)
@@ -191,62 +213,184 @@ void rewrite_code_loaded(uint64_t start, uint64_t end)
         return;
     if (edmm_on())
         end = pages_find(start, end, false); /* what is not there has no code */
-    struct module *m = start < end ? make_module(start, end) : NULL;
+    if (start >= end)
+        return;
+    struct module *m = make_module(start, end);
+    lock(&rewrite_lock);
+    add_code(start, end);
+    /* Everything is in place before the first jump is. */
+    if (m && trampolines_make(m)) {
+        for (uint32_t i = 0; i < m->count; i++)
+            jump_in(m, &m->site[i]);
+        add_module(m);
+        m = NULL;
+    }
+    unlock(&rewrite_lock);
+    if (m)
+        discard_module(m);
+}
+
+/* ---- one more, when code has been running
+ * ---------------------------------------------------------------------------- */
+/* Code that may be running changes. */
+static bool write_code(uint64_t at, const uint8_t bytes[JUMP])
+{
+    uint64_t page[2] = {page_down(at), page_down(at + JUMP - 1)};
+    int pages = page[0] == page[1] ? 1 : 2, access[2];
+    bool done = true;
+
+    for (int i = 0; i < pages; i++)
+        access[i] = libos_page_access(page[i]);
+    for (int i = 0; i < pages; i++)
+        done = done && access[i] && !mm_protect(page[i], VIGIL_PAGE, access[i] | PROT_WRITE);
+    done = done && !copy_to_user((void *)at, bytes, JUMP);
+    for (int i = 0; i < pages; i++)
+        if (access[i])
+            (void)mm_protect(page[i], VIGIL_PAGE, access[i]);
+    return done;
+}
+
+bool rewrite_is_loaded(uint64_t start, uint64_t end)
+{
+    const struct code *code;
+
+    lock(&rewrite_lock);
+    for (code = loaded; code && !(code->start <= start && end <= code->end);)
+        code = code->next;
+    unlock(&rewrite_lock);
+    return code;
+}
+
+void rewrite_one(const struct rewrite_site *site)
+{
+    struct module *m = kzalloc(sizeof(*m) + sizeof(m->site[0]));
+    uint8_t jump[JUMP];
 
     if (!m)
         return;
-    lock(&rewrite_lock);
-    if (rewrite_all(m)) {
-        m->next = modules;
-        modules = m;
-        sites += m->count;
-        unlock(&rewrite_lock);
+    *m = (struct module){.start = site->syscall, .end = site->syscall + 2 + site->length, .count = 1};
+    m->site[0] = *site;
+    if (!place(m)) {
+        kfree(m);
         return;
     }
-    unlock(&rewrite_lock);
-    mm_unmap(m->low, m->high - m->low);
-    kfree(m);
-}
-
-static struct module *take_gone(uint64_t start, uint64_t end)
-{
-    struct module **link = &modules, *m = NULL;
-
     lock(&rewrite_lock);
-    while (*link && ((*link)->start >= end || (*link)->end <= start))
-        link = &(*link)->next;
-    m = *link;
-    if (m) {
-        *link = m->next;
-        sites -= m->count;
-        for (uint32_t i = 0; i < m->count; i++)
-            if (m->site[i].form == REWRITE_BEHIND)
-                moved_find(moved, m->site[i].syscall + 2)->to = 0;
+    trampoline_jump(m->base, &m->site[0], jump);
+    if (trampolines_make(m) && write_code(site->syscall, jump)) {
+        add_module(m);
+        m = NULL;
     }
     unlock(&rewrite_lock);
-    return m;
+    if (m)
+        discard_module(m);
 }
 
-/* Part of a module's code gone is all of it gone: what is left of it has jumps to trampolines that stay. */
-void rewrite_code_gone(uint64_t start, uint64_t end)
+/* ---- the end of it -------------------------------------------------------------------------------------------------
+ */
+/* The site is the SYSCALL it was. False: it cannot be. */
+static bool put_back(const struct module *m, const struct rewrite_site *site)
 {
-    struct module *m;
+    uint8_t jump[JUMP], now[JUMP], original[JUMP];
 
-    while (__atomic_load_n(&modules, __ATOMIC_RELAXED) && (m = take_gone(start, end))) {
-        if (start <= m->start && m->end <= end)
+    trampoline_jump(m->base, site, jump);
+    if (copy_from_user(now, (void *)site_jump(site), JUMP) || memcmp(now, jump, JUMP))
+        return true; /* somebody has changed it */
+    trampoline_original(site, original);
+    return write_code(site_jump(site), original);
+}
+
+static bool overlap(uint64_t start, uint64_t end, uint64_t from, uint64_t to)
+{
+    return from < end && start < to;
+}
+
+static void undo_sites(struct module *m, uint64_t start, uint64_t end, bool restore)
+{
+    bool all = overlap(start, end, m->low, m->high);
+
+    for (uint32_t i = 0; i < m->count; i++) {
+        struct rewrite_site *site = &m->site[i];
+        uint64_t at = site_jump(site);
+        if (site->gone || !(all || overlap(start, end, at, at + JUMP)))
+            continue;
+        if ((restore || at < start || at + JUMP > end) && !put_back(m, site))
+            continue;
+        moved_gone(site);
+        site->gone = true;
+        m->left--;
+        sites--;
+    }
+}
+
+static void cut_code(uint64_t start, uint64_t end)
+{
+    for (struct code **link = &loaded; *link;) {
+        struct code *code = *link;
+        if (!overlap(start, end, code->start, code->end)) {
+            link = &code->next;
+        } else if (code->start < start) {
+            if (end < code->end)
+                add_code(end, code->end);
+            code->end = start;
+        } else if (end < code->end) {
+            code->start = end;
+        } else {
+            *link = code->next;
+            kfree(code);
+        }
+    }
+}
+
+/* Trampolines that another thread could be in stay. */
+static void undo(uint64_t start, uint64_t end, bool restore)
+{
+    struct module *gone = NULL, *m;
+
+    if (!__atomic_load_n(&modules, __ATOMIC_RELAXED) && !__atomic_load_n(&loaded, __ATOMIC_RELAXED))
+        return;
+    lock(&rewrite_lock);
+    cut_code(start, end);
+    for (struct module **link = &modules; (m = *link);) {
+        if (overlap(start, end, m->start, m->end) || overlap(start, end, m->low, m->high))
+            undo_sites(m, start, end, restore);
+        if (m->left) {
+            link = &m->next;
+            continue;
+        }
+        *link = m->next;
+        m->next = gone;
+        gone = m;
+    }
+    unlock(&rewrite_lock);
+    while ((m = gone)) {
+        gone = m->next;
+        if (threads_count() <= 1 || (!restore && start <= m->start && m->end <= end))
             mm_unmap(m->low, m->high - m->low);
         kfree(m);
     }
 }
 
+void rewrite_code_gone(uint64_t start, uint64_t end)
+{
+    undo(start, end, false);
+}
+
+void rewrite_code_changes(uint64_t start, uint64_t end)
+{
+    undo(start, end, true);
+}
+
+/* ---- where the program is ------------------------------------------------------------------------------------------
+ */
 static uint64_t visible(const struct module *m, uint64_t rip)
 {
-    uint64_t offset = rip - m->low - FIRST;
-    const struct rewrite_site *site = &m->site[offset / TRAMPOLINE];
+    uint64_t slot = (rip - m->base) / TRAMPOLINE, offset = (rip - m->base) % TRAMPOLINE;
+    const struct rewrite_site *site = m->site, *end = m->site + m->count;
 
-    if (rip < m->low + FIRST || offset / TRAMPOLINE >= m->count)
+    while (site < end && site->slot != slot)
+        site++;
+    if (site == end)
         return rip;
-    offset %= TRAMPOLINE;
     if (site->form == REWRITE_BEFORE)
         return offset < 5 ? site->syscall - 5 : site->syscall;
     if (offset < CONTINUE)
@@ -267,45 +411,4 @@ uint64_t rewrite_visible(uint64_t rip)
         }
     unlock(&rewrite_lock);
     return rip;
-}
-
-/* ---- one more, when code has been running ---------------------------------------------------------------------------- */
-/* Nobody runs the program's code: its only thread is here. */
-static bool patch(const struct rewrite_site *site, uint64_t trampoline)
-{
-    uint64_t page = page_down(site->syscall), length = page_up(site->syscall + 5) - page;
-
-    if (mm_protect(page, length, PROT_READ | PROT_WRITE | PROT_EXEC))
-        return false;
-    put_distance(put((uint8_t *)site->syscall, "\xe9", 1), trampoline);
-    return !mm_protect(page, length, PROT_READ | PROT_EXEC);
-}
-
-void rewrite_one(uint64_t start, uint64_t end, const struct rewrite_site *site)
-{
-    struct module *m = kzalloc(sizeof(*m) + sizeof(m->site[0]));
-    long low = m ? mm_map_near(start, end, VIGIL_PAGE) : -1;
-    uint64_t gate = syscall_gate_address();
-
-    if (low < 0 || mm_populate((uint64_t)low, VIGIL_PAGE)) {
-        kfree(m);
-        return;
-    }
-    *m = (struct module){.start = start, .end = end, .low = (uint64_t)low, .high = (uint64_t)low + VIGIL_PAGE, .count = 1};
-    m->site[0] = *site;
-    memcpy((void *)low, &gate, sizeof(gate));
-    make_trampoline((uint8_t *)trampoline_of(m, 0), m->low, site);
-    lock(&rewrite_lock);
-    bool done = !mm_protect(m->low, VIGIL_PAGE, PROT_READ | PROT_EXEC) &&
-                moved_add(site->syscall + 2, trampoline_of(m, 0) + CONTINUE) && patch(site, trampoline_of(m, 0));
-    if (done) {
-        m->next = modules;
-        modules = m;
-        sites++;
-    }
-    unlock(&rewrite_lock);
-    if (!done) {
-        mm_unmap(m->low, VIGIL_PAGE);
-        kfree(m);
-    }
 }

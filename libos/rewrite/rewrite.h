@@ -6,11 +6,12 @@
  *
  *   before      mov $nr,%eax ; syscall           the MOV becomes the jump; the SYSCALL stays for those who jump to it
  *   behind      syscall ; cmp $-4095,%rax        the SYSCALL and part of the CMP become the jump, and the trampoline does
- *               (or -4096)                       the CMP; not if some jump might lead to the CMP
+ *               (or -4096)                       the CMP; who jumps to the CMP raises #UD and goes on there, too
  *
- * Any other SYSCALL traps. While the program has one thread, one that traps is rewritten too if what is behind it is a few
- * plain instructions (late.c): that it is an instruction is certain then. To the program, to signal handlers and to debuggers a system call is where it was: RIP is never
- * seen inside a trampoline. What it can see are the changed bytes, if it reads its own code. */
+ * Any other SYSCALL traps. While the program has one thread, one that traps in code that was loaded is rewritten too if what
+ * is behind it is a few plain instructions (late.c): that it is an instruction is certain then. To the program, to signal
+ * handlers and to debuggers a system call is where it was: RIP is never seen inside a trampoline. What it can see are the
+ * changed bytes, if it reads its own code; when it asks to write there, or moves it, they are what they were. */
 #ifndef VIGIL_REWRITE_H
 #define VIGIL_REWRITE_H
 
@@ -18,13 +19,16 @@
 
 /* Code has been loaded at [start, end), is still writable, and nobody runs it yet. */
 void rewrite_code_loaded(uint64_t start, uint64_t end);
-/* It has been unmapped: its trampolines go, too. */
+/* It is about to be unmapped, or something else mapped there: its trampolines go, too. */
 void rewrite_code_gone(uint64_t start, uint64_t end);
+/* The program is about to change it, or to have it elsewhere. */
+void rewrite_code_changes(uint64_t start, uint64_t end);
 /* The SYSCALL at this address has trapped. */
 void rewrite_trapped(uint64_t syscall);
 /* Where the program is, although it is in a trampoline. */
 uint64_t rewrite_visible(uint64_t rip);
-/* The reverse, for a place that the program goes on at: behind a SYSCALL that has become part of a jump. */
+/* The reverse, for a place that the program goes on at: behind a SYSCALL that has become part of a jump. Anything else: as
+ * it is. */
 uint64_t rewrite_resume(uint64_t rip);
 /* How many SYSCALLs have become jumps. */
 uint32_t rewrite_sites(void);
@@ -38,20 +42,19 @@ struct rewrite_site {
     enum rewrite_form form;
     uint8_t length;          /* REWRITE_BEHIND: of the instructions behind it that the trampoline executes */
     uint8_t moved[REWRITE_MOVED];
+    bool gone;               /* it is a SYSCALL again */
+    uint16_t slot;           /* of the trampoline */
 };
 /* The next site in [*at, end) of code at [start, end), which is also where it is read; *at moves behind it. */
 bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_site *site);
-/* Takes sites out whose CMP some jump in the code might lead to: any two or five bytes that read like one count. How many
- * are left. */
-uint32_t rewrite_drop_targets(uint64_t start, uint64_t end, struct rewrite_site *sites, uint32_t count);
-/* Might a jump in the code at [start, end) lead there? */
-bool rewrite_jump_leads_to(uint64_t start, uint64_t end, uint64_t target);
 /* ---- late.c */
-/* The bytes of plain instructions at p (n of them can be read), which do the same anywhere: as many as make at least
- * three. 0: there are none that are known. */
+/* The bytes of plain instructions at p (n of them can be read), which do the same anywhere: as many as the jump covers, if
+ * it covers only one. 0: there are none that are known. */
 unsigned rewrite_plain_length(const uint8_t *p, unsigned n);
 /* ---- rewrite.c */
-/* Makes the one site, in code of which nothing is known yet, or more is. */
-void rewrite_one(uint64_t start, uint64_t end, const struct rewrite_site *site);
+/* Makes the one site. */
+void rewrite_one(const struct rewrite_site *site);
+/* Is all of it code as it was loaded? */
+bool rewrite_is_loaded(uint64_t start, uint64_t end);
 
 #endif

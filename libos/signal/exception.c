@@ -3,6 +3,7 @@
  * The application's hardware exceptions become the signals Linux would send, with the same information. What the
  * processor reports is believed; the host's claim only decides whether it resolved the exception already. */
 #include "libos/signal/signal.h"
+#include "libos/rewrite/rewrite.h"
 
 #include <asm/siginfo.h>
 #include <asm/signal.h>
@@ -170,6 +171,8 @@ void libos_exception(struct checkpoint *regs, const struct exception *original)
 {
     struct exception exception = *original, *exc = &exception;
 
+    if (exc->vector == SGX_VEC_UD && rewrite_resume(regs->rip) != regs->rip)
+        return; /* in the middle of a jump that has taken a SYSCALL's place: libos_return knows where to go on */
     if (exc->vector == SGX_VEC_UD && is_int3(regs))
         exc->vector = SGX_VEC_BP;
     bool traps = exc->vector == SGX_VEC_BP || exc->vector == SGX_VEC_DB;

@@ -52,8 +52,7 @@ static long found(enum rewrite_form *form)
     uint64_t at = (uint64_t)code;
     struct rewrite_site site;
 
-    if (!rewrite_next((uint64_t)code, (uint64_t)code + CODE, &at, &site) ||
-        !rewrite_drop_targets((uint64_t)code, (uint64_t)code + CODE, &site, 1))
+    if (!rewrite_next((uint64_t)code, (uint64_t)code + CODE, &at, &site))
         return -1;
     if (form)
         *form = site.form;
@@ -76,6 +75,10 @@ static void only_what_is_certain_is_found(void **state)
     put(199, "\x90", 1);
     put(202, "\x02", 1);                                /* number 0x227: no system call */
     assert_int_equal(found(NULL), -1);
+    put(250, "\x48\xb9" BEFORE "\xc3", 10);             /* mov $...,%rcx */
+    put(270, "\x49\xbf\x90" BEFORE, 10);               /* mov $...,%r15 */
+    put(290, "\x48\xb8" BEHIND, 10);                   /* mov $...,%rax */
+    assert_int_equal(found(NULL), -1);
     put(300, BEHIND, 8);
     assert_int_equal(found(&form), 300);
     assert_int_equal(form, REWRITE_BEHIND);
@@ -87,26 +90,6 @@ static void only_what_is_certain_is_found(void **state)
     assert_int_equal(found(NULL), CODE - 8);
 }
 
-static void jumps_to_the_compare_forbid_it(void **state)
-{
-    (void)state;
-    put(0x1000, BEHIND, 8);
-    assert_int_equal(found(NULL), 0x1000);
-    put(0x1010, "\x75\xf0", 2);                         /* jne 0x1002 */
-    assert_int_equal(found(NULL), -1);
-    put(0x1010, "\x75\xef", 2);                         /* jne 0x1001 */
-    assert_int_equal(found(NULL), 0x1000);
-    put(0xf90, "\xeb\x70", 2);                          /* jmp 0x1002 */
-    assert_int_equal(found(NULL), -1);
-    put(0xf90, "\x90\x90", 2);
-    put(0x3000, "\xe9\xfd\xdf\xff\xff", 5);             /* jmp 0x1002 */
-    assert_int_equal(found(NULL), -1);
-    put(0x3000, "\x0f\x84\xfc\xdf\xff\xff", 6);         /* je 0x1002 */
-    assert_int_equal(found(NULL), -1);
-    put(0x3000, "\xe9\xfb\xdf\xff\xff\x90", 6);         /* jmp 0x1000: to the syscall itself */
-    assert_int_equal(found(NULL), 0x1000);
-}
-
 static uint64_t jump_target(size_t at)
 {
     int32_t distance;
@@ -114,6 +97,15 @@ static uint64_t jump_target(size_t at)
     assert_int_equal(code[at], 0xe9);
     memcpy(&distance, code + at + 1, sizeof(distance));
     return (uint64_t)(code + at + 5) + (uint64_t)(int64_t)distance;
+}
+
+/* What is in the middle of a jump is nothing that the processor would execute. */
+static void assert_caught(size_t at)
+{
+    static const uint8_t invalid[] = {0x06, 0x07, 0x0e, 0x16, 0x17, 0x1e, 0x1f, 0x27, 0x2f, 0x37, 0x3f, 0x60, 0x61, 0x82, 0x9a,
+                                      0xce, 0xd4, 0xd6, 0xea};
+
+    assert_non_null(memchr(invalid, code[at + 2], sizeof(invalid)));
 }
 
 static void sites_jump_to_trampolines(void **state)
@@ -146,6 +138,7 @@ static void sites_jump_to_trampolines(void **state)
     assert_int_equal(rewrite_resume(base + 0x107), base + 0x107);
 
     t = (uint8_t *)jump_target(0x200);
+    assert_caught(0x200);
     behind = rewrite_resume(base + 0x202);
     assert_int_equal(behind, t + 13);
     assert_memory_equal(t + 13, "\x48\x3d\x01\xf0\xff\xff\xe9", 7);
@@ -174,9 +167,12 @@ static void many_sites_and_modules(void **state)
     for (size_t part = 0; part < CODE; part += 0x1000)
         rewrite_code_loaded(base + part, base + part + 0x1000);
     assert_true(rewrite_sites() > 900);
-    for (size_t at = 32; at + 32 <= CODE; at += 16)
-        if (code[at] == 0xe9)
-            assert_int_equal(rewrite_visible(rewrite_resume(base + at + 2)), base + at + 2);
+    for (size_t at = 32; at + 32 <= CODE; at += 16) {
+        if (code[at] != 0xe9)
+            continue;
+        assert_caught(at);
+        assert_int_equal(rewrite_visible(rewrite_resume(base + at + 2)), base + at + 2);
+    }
     rewrite_code_gone(base + 0x1000, base + 0x2000);
     assert_int_equal(rewrite_resume(base + 0x1102), base + 0x1102);
     assert_true(rewrite_resume(base + 0x2102) != base + 0x2102);
@@ -189,10 +185,11 @@ static void plain_instructions_are_known(void **state)
 {
     static const struct { const char *bytes; unsigned length; } cases[] = {
         {"\x48\x83\xeb\x01\x75\xf0", 4},                     /* sub $1,%rbx */
+        {"\x90\x48\x89\xc3", 0},                             /* nop: the jump covers what is behind it, too */
         {"\x83\xc0\x01\xc3", 3},                             /* add $1,%eax */
         {"\x48\x3d\x00\xf0\xff\xff", 6},
         {"\x48\x89\xc3\x90", 3},                             /* mov %rax,%rbx */
-        {"\x48\x98\x48\x89\x04\x24", 6},                     /* cdqe; mov %rax,(%rsp) */
+        {"\x48\x98\x48\x89\x04\x24", 0},                     /* cdqe; mov %rax,(%rsp) */
         {"\x48\x89\x44\x24\x08", 5},                         /* mov %rax,8(%rsp) */
         {"\x48\x8b\x83\x00\x01\x00\x00", 7},                 /* mov 0x100(%rbx),%rax */
         {"\x85\xc0\x0f\x88\x10\x00\x00\x00", 0},             /* test; js: only two plain bytes */
@@ -200,7 +197,7 @@ static void plain_instructions_are_known(void **state)
         {"\xc3\x90\x90\x90", 0},
         {"\xeb\x10\x90\x90", 0},
         {"\xff\xd0\x90\x90\x90", 0},                         /* call *%rax */
-        {"\xff\xc8\x90\x90", 3},                             /* dec %eax; nop */
+        {"\xff\xc8\x90\x90", 0},                             /* dec %eax; nop */
         {"\xe8\x00\x00\x00\x00", 0},
     };
 
@@ -219,12 +216,13 @@ static void a_site_that_trapped(void **state)
     uint64_t base = (uint64_t)code;
 
     (void)state;
-    put(0x800, "\x0f\x05\x48\x83\xeb\x01\x75\xf6", 8);    /* syscall; sub $1,%rbx; jne to the syscall - 2 */
-    put(0x900, "\x0f\x05\x48\x83\xeb\x01\x75\xfa", 8);    /* ... to the sub */
+    put(0x800, "\x0f\x05\x48\x83\xeb\x01\x75\xfa", 8);    /* syscall; sub $1,%rbx; jne to the sub */
+    rewrite_code_loaded(base, base + 0x1000);
+    put(0x1800, "\x0f\x05\x48\x83\xeb\x01\x75\xfa", 8);   /* the same where no code was loaded */
     assert_int_equal(mm_protect(base, CODE, PROT_READ | PROT_EXEC), 0);
-    rewrite_trapped(base + 0x900);
+    rewrite_trapped(base + 0x1800);
     assert_int_equal(rewrite_sites(), 0);
-    assert_int_equal(code[0x900], 0x0f);
+    assert_int_equal(code[0x1800], 0x0f);
     rewrite_trapped(base + 0x800);
     assert_int_equal(rewrite_sites(), 1);
     assert_int_equal(mm_prot_at(base + 0x800), PROT_READ | PROT_EXEC);
@@ -239,15 +237,67 @@ static void a_site_that_trapped(void **state)
     assert_int_equal(rewrite_resume(base + 0x802), base + 0x802);
 }
 
+/* All at once, or the one that a page more or less belongs to. */
+static void code_that_changes_is_what_it_was(void **state)
+{
+    uint64_t base = (uint64_t)code, mapped = mm_mapped_bytes();
+    static uint8_t before[CODE];
+
+    (void)state;
+    for (size_t at = 0xffc; at < CODE - 0x1000; at += 0x1000)
+        put(at, BEHIND, 8);                              /* across the end of a page */
+    put(0x100, BEFORE, 7);
+    put(0x200, BEHIND, 8);
+    memcpy(before, code, CODE);
+    rewrite_code_loaded(base, base + CODE);
+    assert_int_equal(rewrite_sites(), 5);
+    assert_int_equal(mm_protect(base, CODE, PROT_READ | PROT_EXEC), 0);
+    rewrite_code_changes(base + 0x1000, base + 0x2000);  /* two of them: one ends in it, one begins */
+    assert_int_equal(rewrite_sites(), 3);
+    assert_memory_equal(code + 0xf00, before + 0xf00, 0x1800);
+    assert_int_equal(code[0x200], 0xe9);
+    assert_int_equal(rewrite_resume(base + 0xffe), base + 0xffe);
+    assert_true(rewrite_resume(base + 0x202) != base + 0x202);
+    rewrite_trapped(base + 0xffc);                       /* not again */
+    assert_int_equal(rewrite_sites(), 3);
+    assert_int_equal(mm_prot_at(base + 0x1000), PROT_READ | PROT_EXEC);
+    /* Part of it is gone, what is left of a site is what it was. */
+    rewrite_code_gone(base + 0x3000, base + CODE);
+    assert_int_equal(rewrite_sites(), 2);
+    assert_memory_equal(code + 0x2ffc, before + 0x2ffc, 4);
+    rewrite_code_changes(base, base + CODE);
+    assert_memory_equal(code, before, CODE);
+    assert_int_equal(rewrite_sites(), 0);
+    assert_int_equal(mm_mapped_bytes(), mapped);
+}
+
+/* The program maps something where the trampolines are. */
+static void trampolines_make_room(void **state)
+{
+    uint64_t base = (uint64_t)code;
+
+    (void)state;
+    put(0x100, BEFORE, 7);
+    put(0x200, BEHIND, 8);
+    rewrite_code_loaded(base, base + CODE);
+    assert_int_equal(mm_protect(base, CODE, PROT_READ | PROT_EXEC), 0);
+    uint64_t page = jump_target(0x100) & ~0xfffull;
+    rewrite_code_gone(page, page + VIGIL_PAGE);
+    assert_int_equal(rewrite_sites(), 0);
+    assert_memory_equal(code + 0x100, BEFORE, 7);
+    assert_memory_equal(code + 0x200, BEHIND, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_what_is_certain_is_found, setup, teardown),
-        cmocka_unit_test_setup_teardown(jumps_to_the_compare_forbid_it, setup, teardown),
         cmocka_unit_test_setup_teardown(sites_jump_to_trampolines, setup, teardown),
         cmocka_unit_test_setup_teardown(many_sites_and_modules, setup, teardown),
         cmocka_unit_test(plain_instructions_are_known),
         cmocka_unit_test_setup_teardown(a_site_that_trapped, setup, teardown),
+        cmocka_unit_test_setup_teardown(code_that_changes_is_what_it_was, setup, teardown),
+        cmocka_unit_test_setup_teardown(trampolines_make_room, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
