@@ -90,6 +90,8 @@ bool outside_enclave(const void *p, size_t n);
 int copy_from_user(void *dst, const void *user_src, size_t n);
 int copy_to_user(void *user_dst, const void *src, size_t n);
 int clear_user(void *user_dst, size_t n);
+/* The same for whole pages of static memory, most of which are zeroes already: those are only read. */
+int wipe_user(void *user_dst, size_t n);
 long strncpy_from_user(char *dst, const void *user_src, size_t size); /* length, -EFAULT, -ENAMETOOLONG */
 /* untrusted <-> application without a detour. 0 or -EFAULT. */
 int copy_untrusted_to_user(void *user_dst, const void *untrusted_src, size_t n);

@@ -68,6 +68,35 @@ int clear_user(void *user_dst, size_t n)
     return n ? -LINUX_EFAULT : 0;
 }
 
+/* One page: 0 if it is zeroes now. It is not written if it was before: pages that nobody has used yet cost the machine no
+ * memory where EPC is software, and no write-back where it is not. Only the first access can fault. */
+static int wipe_page(void *page)
+{
+    const void *at = page;
+    uint64_t lines = VIGIL_PAGE / 64, failed = 1, a, b;
+
+    __asm__ volatile(
+        "1: movq (%[at]), %[a]\n movq 8(%[at]), %[b]\n orq 16(%[at]), %[a]\n orq 24(%[at]), %[b]\n"
+        "orq 32(%[at]), %[a]\n orq 40(%[at]), %[b]\n orq 48(%[at]), %[a]\n orq 56(%[at]), %[b]\n"
+        "orq %[b], %[a]\n jnz 2f\n addq $64, %[at]\n decq %[lines]\n jnz 1b\n"
+        "2: xorl %k[failed], %k[failed]\n3:\n" EX_TABLE("1b", "3b")
+        : [at] "+r"(at), [lines] "+r"(lines), [failed] "+r"(failed), [a] "=&r"(a), [b] "=&r"(b)
+        :
+        : "memory", "cc");
+    if (failed)
+        return -LINUX_EFAULT;
+    return lines ? clear_user(page, VIGIL_PAGE) : 0;
+}
+
+int wipe_user(void *user_dst, size_t n)
+{
+    int error = 0;
+
+    for (size_t done = 0; done < n && !error; done += VIGIL_PAGE)
+        error = wipe_page((char *)user_dst + done);
+    return error;
+}
+
 long strncpy_from_user(char *dst, const void *user_src, size_t size)
 {
     const char *src = user_src;

@@ -54,10 +54,16 @@ bool sgx_augment_fault(struct softsgx_enclave *enclave, uint64_t address, uint32
 
 /* The enclave that contains this linear address, or NULL. Lock free: called from signal handlers. */
 struct softsgx_enclave *sgx_enclave_at(uint64_t address);
-/* ELRANGE and the EPC alias of it: alias + (address - base) is the page's content, always readable and writable. */
+/* ELRANGE and the EPC alias of it: alias + (address - base) is the page's content, always readable and writable. Pages
+ * without one (private.c) are read and written by sgx_epc_read() and its kin. */
 uint64_t sgx_enclave_base(const struct softsgx_enclave *enclave);
 uint64_t sgx_enclave_size(const struct softsgx_enclave *enclave);
 uint8_t *sgx_enclave_alias(const struct softsgx_enclave *enclave);
+/* Any page's content, whatever its permissions are. Lock free. false: the kernel refused, which it does not. */
+bool sgx_epc_read(const struct softsgx_enclave *enclave, uint64_t address, void *buf, uint64_t length);
+bool sgx_epc_write(const struct softsgx_enclave *enclave, uint64_t address, const void *buf, uint64_t length);
+/* One byte, if it is `from`. */
+bool sgx_epc_replace(const struct softsgx_enclave *enclave, uint64_t address, uint8_t from, uint8_t to);
 
 /* The mapping's own data about an enclave. */
 void *sgx_enclave_mapping(const struct softsgx_enclave *enclave);
@@ -71,6 +77,9 @@ struct sgx_mapping_ops {
     int (*reserve)(struct softsgx_enclave *enclave, int memfd);            /* map [base,size) PROT_NONE */
     int (*protect)(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int prot);
     void (*release)(struct softsgx_enclave *enclave);
+    /* What is behind the range becomes memfd, at its offset in the enclave; -1: private anonymous memory. PROT_NONE. May be
+     * NULL. Called in handlers. */
+    int (*back)(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int memfd);
     /* An interrupt (AEX) of every thread that is inside: an IPI. Returns when they have been sent. May be NULL. */
     void (*interrupt)(struct softsgx_enclave *enclave);
 };

@@ -26,9 +26,7 @@ int softsgx_debug_read(struct softsgx_enclave *e, uint64_t address, void *buf, u
 {
     int ret = check(e, address, length);
 
-    if (!ret)
-        memcpy(buf, sgx_epc(e, address), length);
-    return ret;
+    return ret ? ret : sgx_epc_read(e, address, buf, length) ? 0 : -EFAULT;
 }
 
 /* Of a TCS a debugger may change FLAGS only, and there only the bits that mean something. */
@@ -57,6 +55,5 @@ int softsgx_debug_write(struct softsgx_enclave *e, uint64_t address, const void 
     for (uint64_t page = address & ~(uint64_t)(SGX_PAGE_SIZE - 1); page < end; page += SGX_PAGE_SIZE)
         if (EPCM_PT(sgx_epcm_get(e, page)) == SGX_PT_TCS)
             return -EINVAL;
-    memcpy(sgx_epc(e, address), buf, length);
-    return 0;
+    return sgx_epc_write(e, address, buf, length) ? 0 : -EFAULT;
 }

@@ -126,6 +126,7 @@ static struct softsgx_enclave *allocate(void)
     if (e) {
         memset(e, 0, sizeof(*e));
         pthread_mutex_init(&e->lock, NULL);
+        e->file = e->memory = -1;
     }
     return e;
 }
@@ -141,6 +142,7 @@ static void release(struct softsgx_enclave *e)
         mapping_ops->release(e);
     sgx_measure_free(e);
     sgx_epc_give_pages(e->valid);
+    sgx_private_close(e);
     if (e->alias)
         munmap(e->alias, e->size);
     if (e->epcm)
@@ -196,7 +198,7 @@ static bool legal_secs(const struct sgx_secs *s)
 }
 
 /* The EPC is a sparse memory file: mapped once here for the processor's own accesses and once by the trap driver, with
- * the EPCM's permissions, at the linear address. The mappings keep the file alive. */
+ * the EPCM's permissions, at the linear address. But for pages that private.c is about. */
 static int map_private(uint64_t length, uint32_t **out)
 {
     void *p = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -223,6 +225,7 @@ static int create_epc(struct softsgx_enclave *e)
 
     if (memfd < 0)
         return -errno;
+    e->file = memfd;
     ret = ftruncate(memfd, (off_t)e->size) < 0 ? -errno : map_alias(e, memfd);
     if (!ret)
         ret = map_private(epcm_bytes(e), &e->epcm);
@@ -232,7 +235,6 @@ static int create_epc(struct softsgx_enclave *e)
         ret = mapping_ops->reserve(e, memfd);
         e->mapped = !ret;
     }
-    close(memfd);
     return ret;
 }
 
@@ -373,13 +375,15 @@ static int add_pages_locked(struct softsgx_enclave *e, uint64_t offset, const vo
         return -ENOMEM;
     if (src)
         copy_in(e, offset, src, length, tcs);
+    else if (!tcs && !measure)
+        sgx_private_add(e, address, length);
     for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
         sgx_epcm_update(e, address + at, EPCM_SGX, (uint32_t)flags | EPCM_VALID);
     ret = tcs ? 0 : sgx_epcm_apply(e, address, length); /* a TCS is as inaccessible as the page was before */
     if (ret) {
         for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
             sgx_epcm_update(e, address + at, EPCM_SGX, 0);
-        madvise(e->alias + offset, length, MADV_REMOVE);
+        madvise(e->alias + offset, length, MADV_REMOVE); /* private pages are zeroes still, and stay private */
         sgx_epc_give_pages(length / SGX_PAGE_SIZE);
         return ret;
     }

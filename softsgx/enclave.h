@@ -26,11 +26,13 @@
 #define EPCM_DENY_SHIFT 16
 #define EPCM_DENY_MASK (7u << EPCM_DENY_SHIFT) /* R W X denied by the page table */
 #define EPCM_BUSY     (1u << 24) /* a leaf works on the page; another one that wants to is told of the conflict */
+#define EPCM_PRIVATE  (1u << 25) /* has no alias: private.c */
 #define EPCM_SGX      (0xffffu)  /* what the processor knows of the page; the rest is the page table's and ours */
 
 struct softsgx_enclave {
     uint64_t base, size;
-    uint8_t *alias;          /* EPC contents: alias[offset], readable and writable, sparse */
+    uint8_t *alias;          /* EPC contents: alias[offset], readable and writable, sparse; not of EPCM_PRIVATE pages */
+    int file, memory;        /* the one behind alias, and /proc/self/mem (private.c); -1: none */
     uint32_t *epcm;          /* size / 4096 entries, lazily backed; changed by compare-and-swap */
     uint32_t *page_epoch;    /* size / 4096 entries, lazily backed: the epoch of the last EMODPR or EMODT */
     uint32_t epoch;          /* tracking (track.c) */
@@ -69,6 +71,7 @@ static inline bool sgx_all_zero(const void *data, size_t length)
     return length == 0 || (p[0] == 0 && memcmp(p, p + 1, length - 1) == 0);
 }
 
+/* Of a page that has an alias: TCS, SSA frame, code of a measured image. Else sgx_epc_read() and its kin. */
 static inline uint8_t *sgx_epc(const struct softsgx_enclave *e, uint64_t address)
 {
     return e->alias + (address - e->base);
@@ -79,6 +82,15 @@ static inline uint32_t sgx_page_table(uint32_t entry)
 {
     return ~(entry >> EPCM_DENY_SHIFT) & EPCM_RWX;
 }
+
+/* ---- private.c ---- */
+/* Bulk of zero pages, not accessible yet, may do without an alias. */
+void sgx_private_add(struct softsgx_enclave *e, uint64_t address, uint64_t length);
+void sgx_private_close(struct softsgx_enclave *e);
+/* The page becomes zeroes, and is no memory until it is used again. */
+void sgx_epc_clear(struct softsgx_enclave *e, uint64_t address);
+/* The page gets an alias. 0 or -errno. */
+int sgx_private_share(struct softsgx_enclave *e, uint64_t address);
 
 /* ---- epcm.c ---- */
 uint32_t sgx_epcm_get(const struct softsgx_enclave *e, uint64_t address);
@@ -96,7 +108,7 @@ int sgx_epcm_apply(struct softsgx_enclave *e, uint64_t address, uint64_t length)
 /* May a leaf use the PT_REG page at this address with these EPCM_R/W rights? Otherwise *fault is the #PF. */
 bool sgx_check_reg_page(const struct softsgx_enclave *e, uint64_t address, uint32_t access, struct sgx_fault *fault);
 /* The pages of an SSA frame that EENTER, ERESUME and EDECCSSA check. */
-bool sgx_check_frame(const struct softsgx_enclave *e, uint64_t frame, struct sgx_fault *fault);
+bool sgx_check_frame(struct softsgx_enclave *e, uint64_t frame, struct sgx_fault *fault);
 /* A memory operand of an in-enclave leaf: alignment and ELRANGE are #GP, everything about its page is #PF on it. */
 bool sgx_check_operand(const struct sgx_cpu *cpu, int reg, uint64_t alignment, uint32_t access,
                        struct sgx_fault *fault);

@@ -86,6 +86,8 @@ int sgx_emodt(struct softsgx_enclave *e, uint64_t address, const struct sgx_seci
         return refuse(e, address, entry, -EFAULT);
     if (entry & NOT_MODIFIABLE)
         return refuse(e, address, entry, SGX_PAGE_NOT_MODIFIABLE);
+    if (type == SGX_PT_TCS && sgx_private_share(e, address))
+        return refuse(e, address, entry, -ENOMEM);
     sgx_track_stamp(e, address);
     entry &= ~((uint32_t)SGX_SECINFO_PT_MASK | EPCM_RWX | EPCM_PR);
     return sgx_epcm_give(e, address, entry | EPCM_MODIFIED | type << SGX_SECINFO_PT_SHIFT);
@@ -105,8 +107,7 @@ int sgx_eremove(struct softsgx_enclave *e, uint64_t address)
     /* A trimmed page that the enclave has accepted is nobody's any more. */
     if (!(EPCM_PT(entry) == SGX_PT_TRIM && !(entry & EPCM_MODIFIED)) && sgx_track_inside(e))
         return refuse(e, address, entry, SGX_ENCLAVE_ACT);
-    if (madvise(sgx_epc(e, address), SGX_PAGE_SIZE, MADV_REMOVE))
-        memset(sgx_epc(e, address), 0, SGX_PAGE_SIZE);
+    sgx_epc_clear(e, address);
     sgx_epc_give_pages(1);
     return sgx_epcm_give(e, address, 0);
 }

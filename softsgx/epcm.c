@@ -163,14 +163,19 @@ bool sgx_check_reg_page(const struct softsgx_enclave *e, uint64_t address, uint3
     return sgx_raise(fault, SGX_VEC_PF, sgx_pf_error_code(e, address, access & EPCM_W ? SGX_PFEC_W : 0), address);
 }
 
-bool sgx_check_frame(const struct softsgx_enclave *e, uint64_t frame, struct sgx_fault *fault)
+bool sgx_check_frame(struct softsgx_enclave *e, uint64_t frame, struct sgx_fault *fault)
 {
     uint64_t last = frame + (uint64_t)(e->secs.ssaframesize - 1) * SGX_PAGE_SIZE;
 
     for (uint32_t done = 0; done < e->xsave_size; done += SGX_PAGE_SIZE)
         if (!sgx_check_reg_page(e, frame + done, EPCM_R | EPCM_W, fault))
             return false;
-    return sgx_check_reg_page(e, last, EPCM_R | EPCM_W, fault);
+    if (!sgx_check_reg_page(e, last, EPCM_R | EPCM_W, fault))
+        return false;
+    for (uint64_t page = frame; page <= last; page += SGX_PAGE_SIZE)
+        if (sgx_private_share(e, page))
+            return sgx_raise(fault, SGX_VEC_PF, SGX_PFEC_P | SGX_PFEC_W | SGX_PFEC_U, page);
+    return true;
 }
 
 bool sgx_check_operand(const struct sgx_cpu *cpu, int reg, uint64_t alignment, uint32_t access, struct sgx_fault *fault)

@@ -20,7 +20,8 @@ static bool read_secinfo(const struct sgx_cpu *cpu, struct sgx_secinfo *secinfo,
 {
     if (!sgx_check_operand(cpu, SGX_RBX, sizeof(*secinfo), EPCM_R, fault))
         return false;
-    memcpy(secinfo, sgx_epc(cpu->enclave, cpu->gpr[SGX_RBX]), sizeof(*secinfo));
+    if (!sgx_epc_read(cpu->enclave, cpu->gpr[SGX_RBX], secinfo, sizeof(*secinfo)))
+        return sgx_raise_gp(fault);
     if ((secinfo->flags & ~SGX_SECINFO_KNOWN) || !sgx_all_zero(secinfo->reserved, sizeof(secinfo->reserved)))
         return sgx_raise_gp(fault);
     return true;
@@ -130,6 +131,7 @@ bool sgx_eacceptcopy(struct sgx_cpu *cpu, struct sgx_fault *fault)
 {
     const uint32_t fresh = EPCM_R | EPCM_W | EPCM_PENDING | (uint32_t)SGX_SECINFO_REG;
     struct softsgx_enclave *e = cpu->enclave;
+    uint8_t page[SGX_PAGE_SIZE];
     struct sgx_secinfo secinfo;
     uint32_t entry, rights;
 
@@ -144,6 +146,9 @@ bool sgx_eacceptcopy(struct sgx_cpu *cpu, struct sgx_fault *fault)
         return false;
     if ((entry & COMPARED) != fresh)
         return refuse(cpu, entry, SGX_PAGE_ATTRIBUTES_MISMATCH);
-    memcpy(sgx_epc(e, cpu->gpr[SGX_RCX]), sgx_epc(e, cpu->gpr[SGX_RDX]), SGX_PAGE_SIZE);
+    if (!sgx_epc_read(e, cpu->gpr[SGX_RDX], page, sizeof(page)) || !sgx_epc_write(e, cpu->gpr[SGX_RCX], page, sizeof(page))) {
+        sgx_epcm_give(e, cpu->gpr[SGX_RCX], entry);
+        return sgx_raise_gp(fault);
+    }
     return commit(cpu, (entry & ~(EPCM_RWX | EPCM_PENDING)) | rights, fault);
 }

@@ -66,7 +66,7 @@ static bool check_common(struct sgx_cpu *cpu, struct entry *in, struct sgx_fault
 /* An entry proper: the frame CSSA points at is free, execution starts at OENTRY. EENTER and the morphed ERESUME. */
 static bool check_fresh(struct entry *in, struct sgx_fault *fault)
 {
-    const struct softsgx_enclave *e = in->enclave;
+    struct softsgx_enclave *e = in->enclave;
     const struct sgx_tcs *tcs = in->tcs;
 
     if (tcs->cssa >= tcs->nssa)

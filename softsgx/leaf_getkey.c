@@ -138,14 +138,14 @@ bool sgx_egetkey(struct sgx_cpu *cpu, struct sgx_fault *fault)
     if (!sgx_check_operand(cpu, SGX_RBX, sizeof(request), EPCM_R, fault) ||
         !sgx_check_operand(cpu, SGX_RCX, SGX_KEY_SIZE, EPCM_R | EPCM_W, fault))
         return false;
-    memcpy(&request, sgx_epc(e, cpu->gpr[SGX_RBX]), sizeof(request));
-    if (!legal_request(e, &request))
+    if (!sgx_epc_read(e, cpu->gpr[SGX_RBX], &request, sizeof(request)) || !legal_request(e, &request))
         return sgx_raise_gp(fault);
 
     error = dependencies(e, &request, &d);
     if (!error) {
         sgx_derive_key(&d, key);
-        memcpy(sgx_epc(e, cpu->gpr[SGX_RCX]), key, sizeof(key));
+        if (!sgx_epc_write(e, cpu->gpr[SGX_RCX], key, sizeof(key)))
+            return sgx_raise_gp(fault);
     }
     cpu->gpr[SGX_RAX] = (uint64_t)error;
     cpu->rflags = (cpu->rflags & ~cleared) | (error ? SGX_FL_ZF : 0);

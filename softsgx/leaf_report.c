@@ -57,16 +57,17 @@ bool sgx_ereport(struct sgx_cpu *cpu, struct sgx_fault *fault)
 
     if (!sgx_check_operand(cpu, SGX_RBX, sizeof(target), EPCM_R, fault))
         return false;
-    memcpy(&target, sgx_epc(e, cpu->gpr[SGX_RBX]), sizeof(target));
-    if (!reserved_clear(&target))
+    if (!sgx_epc_read(e, cpu->gpr[SGX_RBX], &target, sizeof(target)) || !reserved_clear(&target))
         return sgx_raise_gp(fault);
     if (!sgx_check_operand(cpu, SGX_RCX, 128, EPCM_R, fault) ||
         !sgx_check_operand(cpu, SGX_RDX, 512, EPCM_R | EPCM_W, fault))
         return false;
     describe(e, &report);
-    memcpy(report.reportdata, sgx_epc(e, cpu->gpr[SGX_RCX]), sizeof(report.reportdata));
+    if (!sgx_epc_read(e, cpu->gpr[SGX_RCX], report.reportdata, sizeof(report.reportdata)))
+        return sgx_raise_gp(fault);
     authenticate(&report, &target);
-    memcpy(sgx_epc(e, cpu->gpr[SGX_RDX]), &report, sizeof(report));
+    if (!sgx_epc_write(e, cpu->gpr[SGX_RDX], &report, sizeof(report)))
+        return sgx_raise_gp(fault);
     cpu->rip += SGX_ENCLU_LENGTH;
     return true;
 }

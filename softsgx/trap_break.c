@@ -98,22 +98,18 @@ static struct breakpoint *take(uint64_t address)
     return NULL;
 }
 
-static uint8_t *byte_at(const struct softsgx_enclave *enclave, uint64_t address)
-{
-    return sgx_enclave_alias(enclave) + (address - sgx_enclave_base(enclave));
-}
-
 static uint8_t code_at(const struct softsgx_enclave *enclave, uint64_t address)
 {
-    return __atomic_load_n(byte_at(enclave, address), __ATOMIC_ACQUIRE);
+    uint8_t byte = 0;
+
+    (void)sgx_epc_read(enclave, address, &byte, 1);
+    return byte;
 }
 
 static void put(const struct breakpoint *b, uint8_t from, uint8_t to)
 {
-    uint8_t *byte = byte_at(b->enclave, b->address);
-
     /* The program may have overwritten it. */
-    __atomic_compare_exchange_n(byte, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    (void)sgx_epc_replace(b->enclave, b->address, from, to);
 }
 
 /* serial: only that one; 0: whichever is there. */

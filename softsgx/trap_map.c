@@ -195,6 +195,11 @@ static int protect(struct softsgx_enclave *enclave, uint64_t address, uint64_t l
     return sgx_trap_blocks_protect(sgx_enclave_mapping(enclave), address, end, prot, sgx_enclave_initialised(enclave));
 }
 
+static int back(struct softsgx_enclave *enclave, uint64_t address, uint64_t length, int memfd)
+{
+    return map(address, address + length, memfd, address - sgx_enclave_base(enclave), MAP_FIXED);
+}
+
 static __thread struct softsgx_enclave *interrupted;
 
 static void interrupt_thread(struct trap_thread *t)
@@ -227,4 +232,4 @@ static void release(struct softsgx_enclave *enclave)
 }
 
 const struct sgx_mapping_ops sgx_trap_mapping = { .reserve = reserve, .protect = protect, .release = release,
-                                                 .interrupt = interrupt };
+                                                 .back = back, .interrupt = interrupt };

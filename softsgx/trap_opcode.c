@@ -15,7 +15,8 @@ unsigned sgx_trap_code(const struct softsgx_enclave *enclave, uint64_t address, 
         return 0;
     if (n > size - offset)
         n = (unsigned)(size - offset);
-    memcpy(out, sgx_enclave_alias(enclave) + offset, n);
+    if (!sgx_epc_read(enclave, address, out, n))
+        return 0;
     sgx_trap_break_hide(enclave, address, out, n);
     sgx_fast_hide(enclave, address, out, n);
     return n;

@@ -24,16 +24,19 @@ void sgx_trap_unpatch_pushf(struct trap_thread *t, bool executed)
 {
     uint64_t address = t->cpu.gpr[SGX_RSP] + 1; /* TF is bit 8 */
     uint64_t offset = address - sgx_enclave_base(t->cpu.enclave);
-    uint8_t *byte = (uint8_t *)address;
+    uint8_t byte;
 
     if (!t->step.patch_pushf || !executed) {
         t->step.patch_pushf = false;
         return;
     }
     t->step.patch_pushf = false;
-    if (offset < sgx_enclave_size(t->cpu.enclave))
-        byte = sgx_enclave_alias(t->cpu.enclave) + offset;
-    *byte &= (uint8_t)~(TRAP_FL_TF >> 8);
+    if (offset >= sgx_enclave_size(t->cpu.enclave)) {
+        *(uint8_t *)address &= (uint8_t)~(TRAP_FL_TF >> 8);
+    } else if (sgx_epc_read(t->cpu.enclave, address, &byte, 1)) {
+        byte &= (uint8_t)~(TRAP_FL_TF >> 8);
+        (void)sgx_epc_write(t->cpu.enclave, address, &byte, 1);
+    }
 }
 
 void sgx_trap_look_ahead(struct trap_thread *t)

@@ -3,8 +3,8 @@
  * The address space: which ranges of application memory are mapped, with which protection.
  *
  * Without dynamic memory application memory is RWX in the EPCM and unmeasured: what it contains at first is the host's
- * choice, and what it contains later may be an earlier mapping's data. So every page is zeroed between being mapped and
- * first becoming accessible; areas that start as PROT_NONE are marked VMA_STALE and zeroed when that changes. The page
+ * choice, and what it contains later may be an earlier mapping's data. So every page is looked at, and zeroed if it is not
+ * zero, between being mapped and first becoming accessible; areas that start as PROT_NONE are marked VMA_STALE and zeroed when that changes. The page
  * tables (ocall_protect) follow the program's protections so that stray accesses fault; they are the host's and advisory.
  * With dynamic memory pages are added, zeroed by the processor, when they are first touched. See pages.h. */
 #include "libos/mm/backing.h"

@@ -20,7 +20,7 @@ static int set_static(uint64_t start, uint64_t end, int prot)
 
 static int open_static(uint64_t start, uint64_t end, int prot)
 {
-    if (set_static(start, end, PROT_RW) || clear_user((void *)start, end - start))
+    if (set_static(start, end, PROT_RW) || wipe_user((void *)start, end - start))
         return -ENOMEM;
     return page_prot(prot) == PROT_RW ? 0 : set_static(start, end, prot);
 }
@@ -32,7 +32,7 @@ static int zero_static(uint64_t start, uint64_t end, int prot)
 
     if (!writable && set_static(start, end, prot | PROT_WRITE))
         return -ENOMEM;
-    int error = clear_user((void *)start, end - start) ? -ENOMEM : 0;
+    int error = wipe_user((void *)start, end - start) ? -ENOMEM : 0;
     if (!writable && set_static(start, end, prot))
         error = -ENOMEM;
     return error;
@@ -45,7 +45,7 @@ static int move_static(uint64_t from, uint64_t to, uint64_t length, uint64_t new
 
     if (set_static(to, to + new_length, PROT_RW) || (!readable && set_static(from, from + length, PROT_READ)))
         return -ENOMEM;
-    if (copy_to_user((void *)to, (void *)from, length) || clear_user((void *)(to + length), new_length - length))
+    if (copy_to_user((void *)to, (void *)from, length) || wipe_user((void *)(to + length), new_length - length))
         return -ENOMEM;
     return page_prot(prot) == PROT_RW ? 0 : set_static(to, to + new_length, prot);
 }

@@ -41,7 +41,6 @@ extern const struct hostile_case *hostile_now;
 extern const struct hostile_case hostile_calls[], hostile_sockets[], hostile_memory[], hostile_start[], hostile_trusted[];
 
 /* lies.c */
-struct softsgx_enclave *hostile_enclave(void);
 uint64_t lie_result(struct lie_call *c);        /* does nothing and answers value */
 uint64_t lie_after_all(struct lie_call *c);     /* does it and answers value */
 uint64_t lie_for_ever(struct lie_call *c);      /* EINTR, until the path is over */

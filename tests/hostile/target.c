@@ -567,7 +567,7 @@ static const struct { const char *name; void (*function)(void); } paths[] = {
     {"events", path_events}, {"thread", path_thread}, {"turns", path_turns}, {"timeout", path_timeout},
     {"timerfd", path_timerfd}, {"timerfd_hour", path_timerfd_hour}, {"trusted", path_trusted}, {"trusted_later", path_trusted_later}, {"trusted_mmap", path_trusted_mmap},
     {"hello", path_hello}, {"touch", path_touch}, {"again", path_again}, {"dontneed", path_dontneed},
-    {"mprotect", path_mprotect}, {"readonly", path_readonly}, {"mremap", path_mremap}, {"into", path_into},
+    {"mprotect", path_mprotect}, {"readonly", path_readonly}, {"fresh", path_fresh}, {"mremap", path_mremap}, {"into", path_into},
     {"threads", path_threads}, {"race", path_race}, {"socketpair", path_socketpair}, {"recvfrom", path_recvfrom},
     {"recvmsg", path_recvmsg}, {"sendto", path_sendto}, {"accept", path_accept}, {"getsockname", path_getsockname},
     {"getsockopt", path_getsockopt}, {"socket", path_socket}, {"rights", path_rights},

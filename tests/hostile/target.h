@@ -56,7 +56,7 @@ static inline _Noreturn void say_errno(const char *what)
 }
 
 void path_hello(void), path_touch(void), path_again(void), path_dontneed(void), path_mprotect(void), path_readonly(void);
-void path_mremap(void), path_into(void), path_threads(void), path_race(void);
+void path_fresh(void), path_mremap(void), path_into(void), path_threads(void), path_race(void);
 void path_socketpair(void), path_recvfrom(void), path_recvmsg(void), path_sendto(void), path_accept(void);
 void path_getsockname(void), path_getsockopt(void), path_socket(void), path_rights(void);
 #endif

@@ -21,6 +21,14 @@ static char *map(size_t pages, int prot)
     return p;
 }
 
+static uint64_t any(const char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (((const volatile char *)p)[i])
+            return 1;
+    return 0;
+}
+
 static void fill(char *p, size_t pages)
 {
     for (size_t i = 0; i < pages; i++)
@@ -40,6 +48,45 @@ void path_touch(void)
     char *p = map(PAGES, PROT_READ | PROT_WRITE);
     fill(p, PAGES);
     uint64_t s = sum(p, (size_t)PAGES * PAGE);
+    end();
+    say(0, s);
+}
+
+static char untouched[3 * PAGE + 77]; /* .bss */
+
+/* Everything that has to be zeroes when the program sees it first: 0 if it is. */
+void path_fresh(void)
+{
+    uint64_t s = 0;
+
+    begin();
+    char *p = map(PAGES, PROT_READ | PROT_WRITE), *none = map(PAGES, PROT_NONE), *half = map(PAGES, PROT_NONE);
+    s |= any(p, PAGES * PAGE) << 0;
+    if (mprotect(none, PAGES * PAGE, PROT_READ) || mprotect(half + 5 * PAGE, 7 * PAGE, PROT_READ | PROT_WRITE))
+        say_errno("mprotect");
+    s |= any(none, PAGES * PAGE) << 1 | any(half + 5 * PAGE, 7 * PAGE) << 2;
+    memset(half + 5 * PAGE, 1, 7 * PAGE);
+    if (mprotect(half, PAGES * PAGE, PROT_READ | PROT_WRITE))
+        say_errno("mprotect");
+    s |= any(half, 5 * PAGE) << 3 | any(half + 12 * PAGE, (PAGES - 12) * PAGE) << 4;
+    s |= (uint64_t)!(any(half + 5 * PAGE, PAGE) && any(half + 11 * PAGE, PAGE)) << 5; /* kept */
+    memset(half, 2, PAGES * PAGE);
+    if (madvise(half + PAGE, 9 * PAGE, MADV_DONTNEED))
+        say_errno("madvise");
+    s |= any(half + PAGE, 9 * PAGE) << 6;
+    p = mremap(p, PAGES * PAGE, 3 * PAGES * PAGE, MREMAP_MAYMOVE);
+    if (p == MAP_FAILED)
+        say_errno("mremap");
+    s |= any(p, 3 * PAGES * PAGE) << 7;
+    char *low = sbrk(0), *heap = sbrk(20 * PAGE + 5);
+    if (heap == (char *)-1 || heap != low)
+        say_errno("sbrk");
+    s |= any(heap, 20 * PAGE + 5) << 8;
+    memset(heap, 3, 20 * PAGE + 5);
+    if (brk(low) || sbrk(20 * PAGE) != low)
+        say_errno("brk");
+    low = (char *)(((uint64_t)low + PAGE - 1) & -(uint64_t)PAGE);
+    s |= any(low, 19 * PAGE) << 9 | any(untouched, sizeof(untouched)) << 10;
     end();
     say(0, s);
 }

@@ -442,6 +442,11 @@ int clear_user(void *user_dst, size_t n)
     return 0;
 }
 
+int wipe_user(void *user_dst, size_t n)
+{
+    return clear_user(user_dst, n);
+}
+
 long strncpy_from_user(char *dst, const void *user_src, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
