@@ -10,6 +10,7 @@
 #include <linux/time.h>
 
 #define OVERRUN_MAX 0x7fffffff
+#define PROGRESS_NS 100000 /* the program's, from one expiration to the next: what is due earlier is an overrun */
 
 lock_t timers_lock;
 static struct timer *first;
@@ -131,7 +132,7 @@ static int64_t monotonic_deadline(const struct timer *t, const struct now *now)
     return left < TIME_MAX - now->monotonic ? now->monotonic + left : TIME_MAX - 1;
 }
 
-static int arm_for_all(const struct now *now)
+static int arm_for_all(const struct now *now, int64_t soonest)
 {
     int64_t earliest = TIME_MAX;
 
@@ -140,7 +141,7 @@ static int arm_for_all(const struct now *now)
         if (deadline < earliest)
             earliest = deadline;
     }
-    return host_timer_arm(earliest);
+    return host_timer_arm(earliest < soonest ? soonest : earliest);
 }
 
 /* ---- expiring ---------------------------------------------------------------------------------------------------- */
@@ -202,7 +203,7 @@ void timers_run(void)
         if (passed)
             expire(t, passed);
     }
-    (void)arm_for_all(&now);
+    (void)arm_for_all(&now, now.monotonic + PROGRESS_NS);
     unlock(&timers_lock);
 }
 
@@ -233,7 +234,7 @@ int timer_set(struct timer *timer, int64_t value, int64_t interval, bool absolut
         timer->deadline = value;
     else
         timer->deadline = value < TIME_MAX - now.monotonic ? now.monotonic + value : TIME_MAX - 1;
-    int error = arm_for_all(&now);
+    int error = arm_for_all(&now, 0);
     if (error)
         timer->deadline = TIME_MAX;
     return error;

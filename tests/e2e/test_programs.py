@@ -36,6 +36,11 @@ def test_some(vigil, name, hz):
     check(vigil, name, hz)
 
 
+def test_short_intervals(vigil, hz):
+    run = vigil.run(PROGRAMS / "short_intervals", hz=hz, timeout=10)
+    assert run.status == 0 and run.stdout.count(b": ok\n") == 3, run
+
+
 @pytest.mark.parametrize("section", [
     "event counters",
     "epoll",
