@@ -141,6 +141,20 @@ long sys_umask(SYSCALL_ARGS)
     return __atomic_exchange_n(&mask_now, mask, __ATOMIC_RELAXED);
 }
 
+/* Mappings see what a file has become. */
+static long in_mappings(struct file *file, long status)
+{
+    if (!status && __atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+        backing_refresh(file, 0, INT64_MAX);
+    return status;
+}
+
+static void mappings_written(void)
+{
+    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+        (void)backing_sync_file(NULL);
+}
+
 /* ---- sizes and contents ------------------------------------------------------------------------------------------ */
 long sys_truncate(SYSCALL_ARGS)
 {
@@ -150,6 +164,7 @@ long sys_truncate(SYSCALL_ARGS)
 
     if (status)
         return status;
+    mappings_written();
     if (!path->fs) {
         const void *untrusted_path = path_to_host(path);
         status = untrusted_path ? host_call(__NR_truncate, 0, (long)untrusted_path, a1, 0, 0, 0) : -ENOMEM;
@@ -159,7 +174,7 @@ long sys_truncate(SYSCALL_ARGS)
         status = change_path(path, &change);
     }
     path_free(path);
-    return status;
+    return in_mappings(NULL, status);
 }
 
 long sys_ftruncate(SYSCALL_ARGS)
@@ -174,9 +189,8 @@ long sys_ftruncate(SYSCALL_ARGS)
     file_put(file);
     if (a1 < 0 || (!host && !writable))
         return -EINVAL;
-    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
-        (void)backing_sync_file(NULL);
-    return change_fd(a0, &change, __NR_ftruncate, a1, 0, 0, -EINVAL);
+    mappings_written();
+    return in_mappings(NULL, change_fd(a0, &change, __NR_ftruncate, a1, 0, 0, -EINVAL));
 }
 
 long sys_fallocate(SYSCALL_ARGS)
@@ -186,6 +200,7 @@ long sys_fallocate(SYSCALL_ARGS)
 
     if (!file)
         return -EBADF;
+    mappings_written();
     if (file->host_fd >= 0)
         result = host_call(__NR_fallocate, 0, file->host_fd, a1, a2, a3, 0);
     else if (a2 < 0 || a3 <= 0)
@@ -198,6 +213,7 @@ long sys_fallocate(SYSCALL_ARGS)
         result = (uint64_t)a2 + (uint64_t)a3 > INT64_MAX
                      ? -EFBIG
                      : file->ops->allocate(file, (int)a1, (uint64_t)a2, (uint64_t)a3);
+    (void)in_mappings(file, result);
     file_put(file);
     return result;
 }

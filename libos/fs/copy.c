@@ -2,6 +2,7 @@
  *
  * sendfile and copy_file_range. Between two files of the host the host moves the bytes, which are its own anyway. */
 #include "libos/fs/fs.h"
+#include "libos/mm/backing.h"
 
 #define COPY_CHUNK (16u << 10)
 
@@ -95,6 +96,19 @@ static long send(struct file *out, struct file *in, long user_offset, uint64_t c
     return result;
 }
 
+/* Shared mappings: what they have changed is copied, and they see what was. */
+static void mapped_before(void)
+{
+    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+        (void)backing_sync_file(NULL);
+}
+
+static void mapped_after(struct file *out)
+{
+    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED) && file_type(out) == S_IFREG)
+        backing_refresh(out, 0, INT64_MAX);
+}
+
 static bool can_copy(const struct file *out, const struct file *in)
 {
     return out && in && file_can_write(out) && file_can_read(in);
@@ -111,7 +125,9 @@ long sys_sendfile(SYSCALL_ARGS)
     else if (a3 < 0 || !out->ops->write || !in->ops->read)
         result = -EINVAL;
     else
-        result = send(out, in, a2, count);
+        result = (mapped_before(), send(out, in, a2, count));
+    if (result > 0)
+        mapped_after(out);
     if (out)
         file_put(out);
     if (in)
@@ -129,11 +145,8 @@ static long copy_range(struct file *in, long user_in, struct file *out, long use
         result = put_offset(user_out, &out_offset, &untrusted_out);
     if (result)
         return result;
-    do {
-        long untrusted_result = ocall_syscall(__NR_copy_file_range, in->host_fd, (long)untrusted_in, out->host_fd,
-                                              (long)untrusted_out, (long)count, 0);
-        result = host_result(__NR_copy_file_range, untrusted_result, (long)count);
-    } while (result == -EINTR);
+    result = host_call(__NR_copy_file_range, (long)count, in->host_fd, (long)untrusted_in, out->host_fd, (long)untrusted_out,
+                       (long)count);
     if (result > 0 && (give_offset(user_in, in_offset, result) || give_offset(user_out, out_offset, result)))
         return -EFAULT;
     return result;
@@ -152,7 +165,9 @@ long sys_copy_file_range(SYSCALL_ARGS)
     else if (in->host_fd < 0 || out->host_fd < 0)
         result = file_type(in) == S_IFREG && file_type(out) == S_IFREG ? -EXDEV : -EINVAL; /* the caller copies */
     else
-        result = copy_range(in, a1, out, a3, count);
+        result = (mapped_before(), copy_range(in, a1, out, a3, count));
+    if (result > 0)
+        mapped_after(out);
     if (out)
         file_put(out);
     if (in)

@@ -38,6 +38,9 @@ long host_call(long nr, long max, long a0, long a1, long a2, long a3, long a4);
 long host_call_blocking(long nr, long max, long a0, long a1, long a2, long a3, long a4);
 /* After an EINTR of a call that does not wait: has there been one too many? */
 bool host_interrupts_for_ever(long nr, unsigned *times);
+/* After an EINTR of one that waits, when there is no signal: so many in so short a time that it would spin for ever? */
+struct storm { unsigned times; int64_t since; };
+bool host_storms(long nr, struct storm *storm);
 /* A structure on its way to or from the host, in bounce memory. NULL: none left. */
 void *host_put(const void *data, size_t n);
 

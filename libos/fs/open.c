@@ -3,6 +3,7 @@
  * Opening by name, and what the program may learn without opening: access, readlink. */
 #include "libos/fs/inside.h"
 #include "libos/fs/trusted.h"
+#include "libos/mm/backing.h"
 
 #define INT_LIMIT 0x7fffffff
 #define OPEN_ONLY (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC) /* not part of the file's state */
@@ -124,8 +125,13 @@ static long do_open(int dirfd, long user_path, int flags, int mode)
 
     if (status)
         return status;
+    bool mapped = flags & O_TRUNC && __atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED);
+    if (mapped)
+        (void)backing_sync_file(NULL); /* before it is cut */
     struct file *file = open_path(path, flags, mode & 07777, &error);
     path_free(path);
+    if (file && mapped)
+        backing_refresh(file, 0, INT64_MAX);
     return file ? fd_install(file, 0, flags & O_CLOEXEC) : error;
 }
 

@@ -76,6 +76,38 @@ static int write_page(const struct backing *b, uint64_t page, uint64_t size)
     return written == (long)n ? 0 : written < 0 ? (int)written : -EIO;
 }
 
+/* What is in the page buffer becomes the page's content. */
+static void fill_page(const struct backing *b, uint64_t page)
+{
+    int prot = libos_page_access(page);
+
+    if (!prot || (!(prot & PROT_WRITE) && mm_protect(page, VIGIL_PAGE, prot | PROT_WRITE)))
+        return;
+    if (!copy_to_user((void *)page, page_buffer, VIGIL_PAGE) && b->hash)
+        *hash_of(b, page) = hash_page(page_buffer);
+    if (!(prot & PROT_WRITE))
+        (void)mm_protect(page, VIGIL_PAGE, prot);
+}
+
+static bool same_file(struct file *a, struct file *b)
+{
+    struct stat sa, sb;
+
+    if (a == b)
+        return true;
+    if (a->ops != b->ops || file_stat(a, &sa) || file_stat(b, &sb))
+        return false;
+    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* The page buffer has been written to the file: other shared mappings of that page have it, too. */
+static void spread(const struct backing *from, uint64_t offset)
+{
+    for (const struct backing *b = first; b && backing_shared_count > 1; b = b->next)
+        if (b != from && b->shared && offset >= b->offset && offset - b->offset < b->end - b->start && same_file(b->file, from->file))
+            fill_page(b, b->start + (offset - b->offset));
+}
+
 /* Pages that the program has made inaccessible stay as they are in the file. */
 static int sync_pages(const struct backing *b, uint64_t start, uint64_t end)
 {
@@ -95,8 +127,10 @@ static int sync_pages(const struct backing *b, uint64_t start, uint64_t end)
             return -EIO;
         int status = write_page(b, page, (uint64_t)stat.st_size);
         error = error ? error : status;
-        if (!status)
-            *hash_of(b, page) = hash;
+        if (status)
+            continue;
+        *hash_of(b, page) = hash;
+        spread(b, b->offset + (page - b->start));
     }
     return error;
 }
@@ -105,16 +139,9 @@ static int sync_pages(const struct backing *b, uint64_t start, uint64_t end)
 static void read_pages(const struct backing *b, uint64_t start, uint64_t end)
 {
     for (uint64_t page = start; page < end; page += VIGIL_PAGE) {
-        int prot = libos_page_access(page);
         memset(page_buffer, 0, VIGIL_PAGE);
-        if (!prot || file_pread(b->file, page_buffer, VIGIL_PAGE, b->offset + (page - b->start)) < 0)
-            continue;
-        if (!(prot & PROT_WRITE) && mm_protect(page, VIGIL_PAGE, prot | PROT_WRITE))
-            continue;
-        if (!copy_to_user((void *)page, page_buffer, VIGIL_PAGE) && b->hash)
-            *hash_of(b, page) = hash_page(page_buffer);
-        if (!(prot & PROT_WRITE))
-            (void)mm_protect(page, VIGIL_PAGE, prot);
+        if (file_pread(b->file, page_buffer, VIGIL_PAGE, b->offset + (page - b->start)) >= 0)
+            fill_page(b, page);
     }
 }
 
@@ -241,17 +268,6 @@ int backing_sync(uint64_t start, uint64_t end)
     return error;
 }
 
-static bool same_file(struct file *a, struct file *b)
-{
-    struct stat sa, sb;
-
-    if (a == b)
-        return true;
-    if (a->ops != b->ops || file_stat(a, &sa) || file_stat(b, &sb))
-        return false;
-    return sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
-}
-
 int backing_sync_file(struct file *file)
 {
     int error = 0;
@@ -270,7 +286,7 @@ void backing_refresh(struct file *file, uint64_t offset, uint64_t length)
     lock(&backing_lock);
     for (const struct backing *b = first; b; b = b->next) {
         uint64_t end = b->offset + (b->end - b->start);
-        if (!b->shared || offset >= end || offset + length <= b->offset || !same_file(b->file, file))
+        if (!b->shared || offset >= end || offset + length <= b->offset || (file && !same_file(b->file, file)))
             continue;
         uint64_t from = offset > b->offset ? page_down(offset) : b->offset;
         uint64_t to = offset + length < end ? page_up(offset + length) : end;
@@ -300,4 +316,17 @@ struct file *backing_at(uint64_t addr, uint64_t *offset, uint64_t *end, bool *sh
     }
     unlock(&backing_lock);
     return file;
+}
+
+bool backing_may_write(uint64_t start, uint64_t end)
+{
+    const struct backing *b;
+
+    if (!__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+        return true;
+    lock(&backing_lock);
+    for (b = first; b && !(b->start < end && start < b->end && b->shared && !file_can_write(b->file));)
+        b = b->next;
+    unlock(&backing_lock);
+    return !b;
 }

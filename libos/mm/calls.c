@@ -62,7 +62,7 @@ static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct
     got = file_pread(file, &probe, 1, offset);
     if (got < 0)
         return got == -EBADF ? -EACCES : got == -EISDIR || got == -ESPIPE ? -ENODEV : got;
-    if (shared)
+    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
         (void)backing_sync_file(file); /* what other mappings of it have changed */
     replaced(addr, length, flags);
     long start = mm_map_flags(addr, length, PROT_RW, flags, VMA_FILE | (shared ? VMA_SHARED : 0));
@@ -139,6 +139,8 @@ long sys_mprotect(SYSCALL_ARGS)
     if (prot & (PROT_GROWSDOWN | PROT_GROWSUP))
         return -EINVAL; /* no area grows by itself */
     if (page_aligned(start) && start < end) {
+        if (prot & PROT_WRITE && !backing_may_write(start, end))
+            return -EACCES;
         if (prot != (PROT_READ | PROT_EXEC))
             rewrite_code_changes(start, end);
         if (!(prot & PROT_READ) && __atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))

@@ -44,10 +44,11 @@ long net_call_blocking(struct file *file, short events, uint32_t flags, long nr,
     const struct socket *s = socket_of(file);
     int64_t timeout = !s ? 0 : events == POLLIN ? s->receive_timeout : s->send_timeout;
     int64_t deadline = timeout ? time_now(CLOCK_MONOTONIC) + timeout : -1;
+    struct storm storm = {0};
 
     if (file_nonblocking(file) || flags & MSG_DONTWAIT)
         return net_call(nr, max, a[0], a[1], a[2], a[3], a[4], a[5]);
-    for (;;) {
+    do {
         long untrusted_result = ocall_syscall_intr(nr, a[0], a[1], a[2], a[3], a[4], a[5]);
         if (untrusted_result != -EINTR)
             return host_result(nr, untrusted_result, max);
@@ -57,7 +58,7 @@ long net_call_blocking(struct file *file, short events, uint32_t flags, long nr,
         error = timeout ? wait_for_rest(file, events, deadline) : 0;
         if (error)
             return error;
-    }
+    } while (!host_storms(nr, &storm));
     return -EIO;
 }
 
@@ -436,6 +437,10 @@ static long accept_file(struct file *file, int flags, struct address *from, stru
     *accepted = new_socket((int)host_fd, s ? s->family : AF_UNSPEC, (s ? s->type : SOCK_STREAM) | flags, s ? s->protocol : 0);
     if (!*accepted)
         return -ENOMEM;
+    if (s) { /* as the host's socket does */
+        socket_of(*accepted)->receive_timeout = s->receive_timeout;
+        socket_of(*accepted)->send_timeout = s->send_timeout;
+    }
     long status = take_name(from, untrusted_name);
     struct address local;
     if (!status && recall(file, false, &local))

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,6 +136,107 @@ static void mappings_grow(void)
     close(fd);
 }
 
+/* Calls that fail, rights that go, and what is put over a mapping. */
+static void nothing_is_lost(void)
+{
+    int fd = make_file("lost", 2 * PAGE);
+    char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *own = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    REQUIRE(p != MAP_FAILED && own != MAP_FAILED);
+    CHECK_ERRNO(munmap(p + 100, PAGE), EINVAL);
+    CHECK_ERRNO(mmap(p + 100, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED ? -1 : 0, EINVAL);
+    p[0] = 'X';
+    p[PAGE] = 'Y';
+    CHECK_EQ(msync(p, 2 * PAGE, MS_SYNC), 0);
+    CHECK_EQ(byte_of(fd, 0), 'X');
+    CHECK_EQ(byte_of(fd, PAGE), 'Y');
+    p[1] = 'Z';
+    CHECK_EQ(mprotect(p, PAGE, PROT_NONE), 0);
+    CHECK_EQ(byte_of(fd, 1), 'Z');
+    own[0] = 'o';
+    CHECK(mremap(own, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p + PAGE) == p + PAGE);
+    p[PAGE + 1] = 'o';
+    CHECK_EQ(munmap(p, 2 * PAGE), 0);
+    CHECK_EQ(byte_of(fd, 1), 'Z');
+    CHECK_EQ(byte_of(fd, PAGE), 'Y');
+    CHECK_EQ(byte_of(fd, PAGE + 1), 'b');
+    int read_only = open("lost", O_RDONLY);
+    p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, read_only, 0);
+    CHECK_ERRNO(mprotect(p, PAGE, PROT_READ | PROT_WRITE), EACCES);
+    CHECK_EQ(munmap(p, PAGE), 0);
+    close(read_only);
+    close(fd);
+}
+
+/* A file that is cut and grows again has zeroes, whoever cuts it and however it is mapped. */
+static void cut_and_grown(void)
+{
+    int fd = make_file("cut", 2 * PAGE);
+    char *p = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    REQUIRE(p != MAP_FAILED);
+    p[PAGE] = 'X';
+    CHECK_EQ(ftruncate(fd, 100), 0);
+    CHECK_EQ(p[99], 'a');
+    CHECK_EQ(p[100], 0);
+    CHECK_EQ(ftruncate(fd, 2 * PAGE), 0);
+    CHECK_EQ(p[200], 0);
+    CHECK_EQ(p[PAGE], 0);
+    p[PAGE] = 'Y';
+    CHECK_EQ(truncate("cut", 50), 0);
+    CHECK_EQ(truncate("cut", 2 * PAGE), 0);
+    CHECK_EQ(p[PAGE], 0);
+    CHECK_EQ(p[60], 0);
+    CHECK_EQ(p[40], 'a');
+    close(open("cut", O_WRONLY | O_TRUNC));
+    CHECK_EQ(ftruncate(fd, 2 * PAGE), 0);
+    CHECK_EQ(p[40], 0);
+    memset(p, 'z', 2 * PAGE);
+    if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE))
+        CHECK_EQ(p[7], 0);
+    CHECK_EQ(p[PAGE + 7], 'z');
+    CHECK_EQ(munmap(p, 2 * PAGE), 0);
+    CHECK_EQ(byte_of(fd, PAGE), 'z');
+    close(fd);
+}
+
+/* What one mapping has changed is in the others after msync, and in copies of the file. */
+static void several_mappings(void)
+{
+    int fd = make_file("several", 3 * PAGE), again = open("several", O_RDWR), to = open("copy", O_RDWR | O_CREAT | O_TRUNC, 0644);
+    char *one = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    char *two = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, again, PAGE);
+    off_t from = 0;
+
+    REQUIRE(one != MAP_FAILED && two != MAP_FAILED && to >= 0);
+    one[PAGE + 3] = 'X';
+    CHECK_EQ(msync(one, 2 * PAGE, MS_SYNC), 0);
+    CHECK_EQ(two[3], 'X');
+    CHECK_EQ(mprotect(two, PAGE, PROT_READ | PROT_WRITE), 0);
+    two[4] = 'Y';
+    CHECK_EQ(msync(two, PAGE, MS_ASYNC), 0);
+    CHECK_EQ(one[PAGE + 4], 'Y');
+    CHECK_EQ(one[PAGE + 3], 'X');
+    one[0] = 'S';
+    char *own = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+    CHECK_EQ(own[0], 'S');
+    one[1] = 'T';
+    CHECK_EQ(sendfile(to, fd, &from, PAGE), PAGE);
+    CHECK_EQ(byte_of(to, 0), 'S');
+    CHECK_EQ(byte_of(to, 1), 'T');
+    from = 0;
+    CHECK_EQ(pwrite(to, "new", 3, 0), 3);
+    CHECK_EQ(sendfile(again, to, &from, 3), 3);
+    CHECK(!memcmp(one, "new", 3));
+    CHECK_EQ(munmap(own, PAGE), 0);
+    CHECK_EQ(munmap(one, 2 * PAGE), 0);
+    CHECK_EQ(munmap(two, 2 * PAGE), 0);
+    close(fd);
+    close(again);
+    close(to);
+}
+
 /* Nobody unmaps: the next test looks at the file. */
 static void exit_writes_back(void)
 {
@@ -156,6 +258,9 @@ int main(int argc, char **argv)
         { "size", the_file_does_not_grow },
         { "rights", rights_are_the_descriptor_s },
         { "growth", mappings_grow },
+        { "nothing lost", nothing_is_lost },
+        { "cut", cut_and_grown },
+        { "several", several_mappings },
         { "exit", exit_writes_back },
     };
 
