@@ -237,7 +237,8 @@ const struct hostile_case hostile_calls[] = {
     R("open", openat, 700, "open: EBADF"), /* a descriptor never opened */
     A("ftruncate", ftruncate, 1, "ftruncate: EIO"), A("fsync", fsync, 7, "fsync: EIO"), A("flock", flock, 5, "flock: EIO"),
     A("mkdir", mkdirat, 3, "mkdir: EIO"), A("sendfile", sendfile, 101, "sendfile: EIO"),
-    A("copy_range", copy_file_range, 1000, "copy_range: EIO"), L("fsync", fsync, lie_for_ever, 0, "fsync: EIO"),
+    A("copy_range", copy_file_range, 1000, "copy_range: EIO"), L("copy_range", copy_file_range, lie_for_ever, 0, "copy_range: EIO"),
+    L("fsync", fsync, lie_for_ever, 0, "fsync: EIO"),
     A("readlink", readlinkat, 5000, "readlink: EIO"), A("readlink", readlinkat, -134, "readlink: EIO"),
     A("mmap", pread64, 1 << 20, "mmap: EIO"), R("mmap", pread64, -EIO, "mmap: EIO"), L("mmap", pread64, lie_half, 0, "="),
     A("msync", pwrite64, 100000, "msync: EIO"), R("msync", pwrite64, -ENOSPC, "msync: ENOSPC"),

@@ -108,7 +108,7 @@ const struct hostile_case hostile_sockets[] = {
     L("recvmsg", recvmsg, lie_pointers, 0, "="),
     A("sendto", sendto, 11, "sendto: EIO"), A("sendto", sendto, INT64_MIN, "sendto: EIO"),
     L("sendto", sendto, lie_for_ever, 0, "sendto: EIO|sendto: EINTR"),
-    A("accept", accept4, 1l << 33, "accept: EIO"), A("accept", accept4, -134, "accept: EIO"),
+    L("accept", accept4, lie_for_ever, 0, "accept: EIO"), A("accept", accept4, 1l << 33, "accept: EIO"), A("accept", accept4, -134, "accept: EIO"),
     L("accept", accept4, lie_length, 60000, "accept: EIO|="), L("accept", accept4, lie_length, -1, "accept: EIO|="),
     A("getsockname", getsockname, 1, "getsockname: EIO"), L("getsockname", getsockname, lie_length, 60000, "getsockname: EIO|="),
     L("getsockname", getsockname, lie_length, -1, "getsockname: EIO|="),
