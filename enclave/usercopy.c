@@ -92,8 +92,11 @@ int wipe_user(void *user_dst, size_t n)
 {
     int error = 0;
 
-    for (size_t done = 0; done < n && !error; done += VIGIL_PAGE)
-        error = wipe_page((char *)user_dst + done);
+    for (size_t done = 0; done < n && !error; done += VIGIL_PAGE) {
+        done += zero_pages((char *)user_dst + done, (n - done) / VIGIL_PAGE) * VIGIL_PAGE;
+        if (done < n)
+            error = wipe_page((char *)user_dst + done);
+    }
     return error;
 }
 
