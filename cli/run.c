@@ -322,6 +322,7 @@ int command_run(int argc, char **argv)
         s.host.argv[0] = (char *)image.config + image.config->entrypoint;
     if (!direct && optind + 1 < argc && !(image.config->flags & VIGIL_FLAG_CMDLINE_ARGV))
         return complain(EXIT_USAGE, "%s takes no arguments: loader.insecure__use_cmdline_argv is not true", file);
+    image_forget_file(&image);
     host_run(&image, &s.host, &error);
     return complain(EXIT_NO_SGX, "%s", error.text);
 }

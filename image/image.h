@@ -49,6 +49,8 @@ struct image {
 int image_build(struct image *image, const void *runtime_elf, size_t runtime_size, const struct vigil_config *config,
                 struct image_error *error);
 void image_free(struct image *image);
+/* An image that will not be written: gives back the copy of the runtime ELF. */
+void image_forget_file(struct image *image);
 /* MRENCLAVE of the ranges in order. */
 int image_measure(const struct image *image, uint8_t mrenclave[32], struct image_error *error);
 

@@ -167,6 +167,13 @@ int image_build(struct image *image, const void *runtime_elf, size_t runtime_siz
     return 0;
 }
 
+void image_forget_file(struct image *image)
+{
+    free(image->runtime_file);
+    image->runtime_file = NULL;
+    image->runtime_size = 0;
+}
+
 void image_free(struct image *image)
 {
     free(image->ranges);
