@@ -148,7 +148,7 @@ SYSCALL(213, epoll_create)
 SYSCALL(217, getdents64)
 SYSCALL(221, fadvise64)
 SYSCALL(232, epoll_wait)
-SYSCALL(233, epoll_ctl) /* partial: no epoll set in an epoll set */
+SYSCALL(233, epoll_ctl)
 SYSCALL(235, utimes)
 SYSCALL(257, openat)
 SYSCALL(258, mkdirat)

@@ -12,6 +12,7 @@
 
 #define EVENTS_MAX 256          /* at a time: who wants more asks again */
 #define BUCKETS_FIRST 16u
+#define NESTED_MAX 4            /* sets in sets, as on Linux */
 #define INPUT_FLAGS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 #define ALWAYS (EPOLLERR | EPOLLHUP)
 #define NS_PER_MS 1000000ll
@@ -28,6 +29,7 @@ struct interest {
     struct file *file;
     int fd;
     bool disabled;              /* one shot, and fired */
+    uint32_t round;             /* of waiting in which it was last reported */
     uint64_t id;                /* the host's name for it: fd below, which change of the set above */
     struct event event;
     struct waiter waiter;       /* in the object's queue, if it is inside */
@@ -38,7 +40,8 @@ struct epoll {
     lock_t lock;
     struct interest **buckets;  /* by fd */
     uint32_t size, count, on_host; /* size: a power of two, or 0 */
-    uint32_t ids;
+    uint32_t ids, rounds;
+    const struct file *file;    /* that it is behind */
     bool host_first;            /* objects inside took all the room last time */
     struct interest *inside;    /* who was reported goes to the end */
     struct wait_queue changed;
@@ -108,9 +111,15 @@ static bool is_on_host(const struct file *file)
     return file->host_fd >= 0;
 }
 
+/* A set is both: what it watches of the host's makes the host's set ready, the rest is known here. */
+static bool is_inside(const struct file *file)
+{
+    return !is_on_host(file) || file->ops == &epoll_ops;
+}
+
 static long host_control(const struct file *set, int operation, const struct interest *i)
 {
-    struct event event = {i->event.events, i->id};
+    struct event event = {i->disabled ? 0 : i->event.events, i->id};
     size_t mark = bounce_mark();
     const void *untrusted_event = host_put(&event, sizeof(event));
     long status = untrusted_event ? host_call(__NR_epoll_ctl, 0, set->host_fd, operation, i->file->host_fd,
@@ -170,7 +179,7 @@ static void forget(struct epoll *e, struct interest *i)
     e->count--;
     if (is_on_host(i->file))
         e->on_host--;
-    else
+    if (is_inside(i->file))
         unlink_inside(i);
     unlink_from_file(i);
     kfree(i);
@@ -213,7 +222,7 @@ static long add(struct file *set, int fd, struct file *file, const struct event 
     e->count++;
     if (is_on_host(file))
         e->on_host++;
-    else
+    if (is_inside(file))
         link_inside(e, i);
     link_to_file(i);
     return 0;
@@ -223,20 +232,22 @@ static long modify(struct file *set, struct interest *i, const struct event *eve
 {
     struct event before = i->event;
     uint64_t id = i->id;
+    bool disabled = i->disabled;
     long status = 0;
 
     if (event->events & EPOLLEXCLUSIVE)
         return -EINVAL;
     i->event = *event;
     i->id = new_id(set->object, i->fd);
+    i->disabled = false;
     if (is_on_host(i->file))
         status = host_control(set, EPOLL_CTL_MOD, i);
     if (status) {
         i->event = before;
         i->id = id;
+        i->disabled = disabled;
         return status;
     }
-    i->disabled = false;
     __atomic_store_n(&i->waiter.event, true, __ATOMIC_RELEASE);
     return 0;
 }
@@ -266,12 +277,54 @@ static long control(struct file *set, int operation, int fd, struct file *file, 
     return status;
 }
 
+/* ---- sets in sets, under sets_lock ------------------------------------------------------------------------------- */
+/* Levels of sets below this one; more than there may be if `wanted` is among them. */
+static unsigned levels_below(struct epoll *e, const struct epoll *wanted, unsigned depth)
+{
+    unsigned most = 0;
+
+    if (e == wanted || depth > NESTED_MAX)
+        return NESTED_MAX + 1;
+    lock(&e->lock);
+    for (const struct interest *i = e->inside; i; i = i->next_inside) {
+        unsigned levels = i->file->ops == &epoll_ops ? 1 + levels_below(i->file->object, wanted, depth + 1) : 0;
+        most = levels > most ? levels : most;
+    }
+    unlock(&e->lock);
+    return most;
+}
+
+static unsigned levels_above(const struct epoll *e, unsigned depth)
+{
+    unsigned most = 0;
+
+    if (depth > NESTED_MAX)
+        return depth;
+    for (const struct interest *i = e->file->interests; i; i = i->next_of_file) {
+        unsigned levels = 1 + levels_above(i->set, depth + 1);
+        most = levels > most ? levels : most;
+    }
+    return most;
+}
+
+static long control_nested(struct file *set, int operation, int fd, struct file *file, const struct event *event)
+{
+    long status = 0;
+
+    lock(&sets_lock);
+    if (operation == EPOLL_CTL_ADD && event->events & EPOLLEXCLUSIVE)
+        status = -EINVAL;
+    else if (operation == EPOLL_CTL_ADD &&
+             levels_above(set->object, 0) + levels_below(file->object, set->object, 0) >= NESTED_MAX + 1)
+        status = -ELOOP;
+    if (!status)
+        status = control(set, operation, fd, file, event);
+    unlock(&sets_lock);
+    return status;
+}
+
 static long check_target(const struct file *file)
 {
-    if (file->ops == &epoll_ops) {
-        log_line(VIGIL_LOG_DEBUG, "epoll_ctl: an epoll set in an epoll set is not supported: EINVAL");
-        return -EINVAL;
-    }
     if (file->flags & O_PATH)
         return -EBADF;
     return is_on_host(file) || file->ops->queue ? 0 : -EPERM;
@@ -293,7 +346,7 @@ long sys_epoll_ctl(SYSCALL_ARGS)
     else
         status = check_target(file);
     if (!status)
-        status = control(set, operation, (int)a2, file, &event);
+        status = (file->ops == &epoll_ops ? control_nested : control)(set, operation, (int)a2, file, &event);
     if (set)
         file_put(set);
     if (file)
@@ -303,17 +356,34 @@ long sys_epoll_ctl(SYSCALL_ARGS)
 
 /* ---- epoll_wait -------------------------------------------------------------------------------------------------- */
 /* What is to be reported of an interest now, 0: nothing. An edge is one wake-up since the last report. */
-static uint32_t report(struct interest *i, uint32_t ready)
+static uint32_t would_report(struct interest *i, uint32_t ready)
 {
     uint32_t bits = ready & (i->event.events | ALWAYS) & ~INPUT_FLAGS;
+    bool edge = __atomic_load_n(&i->waiter.event, __ATOMIC_ACQUIRE);
 
-    if (i->disabled || !bits)
+    return i->disabled || (i->event.events & EPOLLET && !edge) ? 0 : bits;
+}
+
+static uint32_t report(struct interest *i, uint32_t ready)
+{
+    uint32_t bits = would_report(i, ready);
+
+    if (!bits)
         return 0;
     bool edge = __atomic_exchange_n(&i->waiter.event, false, __ATOMIC_ACQ_REL);
     if (i->event.events & EPOLLET && !edge)
         return 0;
     i->disabled = i->event.events & EPOLLONESHOT;
     return bits;
+}
+
+/* Is it this round's first report? */
+static bool first_report(struct interest *i, uint32_t round)
+{
+    bool first = i->round != round;
+
+    i->round = round;
+    return first;
 }
 
 /* The next look begins behind this one: with little room everybody has a turn. */
@@ -332,8 +402,9 @@ static void begin_behind(struct epoll *e, struct interest *last)
     first->at_inside = &e->inside;
 }
 
-static long collect_inside(struct epoll *e, struct event *events, long room)
+static long collect_inside(const struct file *set, struct event *events, long room, uint32_t round)
 {
+    struct epoll *e = set->object;
     struct interest *last = NULL;
     long n = 0;
 
@@ -341,7 +412,9 @@ static long collect_inside(struct epoll *e, struct event *events, long room)
     for (struct interest *i = e->inside; i && n < room; i = i->next_inside) {
         /* A file whose last reference is just gone still has its object: it is freed after epoll_forget. */
         uint32_t bits = report(i, i->file->ops->ready(i->file));
-        if (bits) {
+        if (bits && i->disabled && is_on_host(i->file))
+            host_control(set, EPOLL_CTL_MOD, i); /* it does not know */
+        if (bits && first_report(i, round)) {
             events[n++] = (struct event){bits, i->event.data};
             last = i;
         }
@@ -353,7 +426,8 @@ static long collect_inside(struct epoll *e, struct event *events, long room)
 }
 
 /* Only known ids of files of the host count, with bits that were asked for; a one-shot interest until it has fired. */
-static long take_host_events(struct epoll *e, const struct event *untrusted_events, long reported, struct event *events)
+static long take_host_events(struct epoll *e, const struct event *untrusted_events, long reported, struct event *events,
+                             uint32_t round)
 {
     long n = 0;
 
@@ -365,7 +439,7 @@ static long take_host_events(struct epoll *e, const struct event *untrusted_even
         if (!i || !is_on_host(i->file) || i->disabled)
             continue;
         uint32_t bits = got.events & (i->event.events | ALWAYS) & ~INPUT_FLAGS;
-        if (!bits)
+        if (!bits || !first_report(i, round))
             continue;
         i->disabled = i->event.events & EPOLLONESHOT;
         events[n++] = (struct event){bits, i->event.data};
@@ -375,7 +449,7 @@ static long take_host_events(struct epoll *e, const struct event *untrusted_even
 }
 
 /* Waits ms (-1: for ever) in the host's set. */
-static long ask_host(struct file *set, struct event *events, long room, long ms)
+static long ask_host(struct file *set, struct event *events, long room, long ms, uint32_t round)
 {
     size_t mark = bounce_mark();
     struct event *untrusted_events = bounce_alloc((size_t)room * sizeof(*events));
@@ -389,19 +463,19 @@ static long ask_host(struct file *set, struct event *events, long room, long ms)
         untrusted_result = ocall_syscall(__NR_epoll_pwait, set->host_fd, (long)untrusted_events, room, 0, 0, 8);
     long result = untrusted_result == -EINTR ? 0 : host_result(__NR_epoll_pwait, untrusted_result, room);
     if (result > 0)
-        result = take_host_events(set->object, untrusted_events, result, events);
+        result = take_host_events(set->object, untrusted_events, result, events, round);
     bounce_release(mark);
     return result;
 }
 
 /* Inside took all the room last time, so the host is asked before. How many, or -errno. */
-static long host_turn(struct file *set, struct event *events, long room)
+static long host_turn(struct file *set, struct event *events, long room, uint32_t round)
 {
     struct epoll *e = set->object;
 
     if (!__atomic_exchange_n(&e->host_first, false, __ATOMIC_RELAXED))
         return 0;
-    return ask_host(set, events, room, 0);
+    return ask_host(set, events, room, 0, round);
 }
 
 /* One round of waiting; left in ns, < 0: for ever. interrupted() comes before the look, see wait.c. */
@@ -410,21 +484,22 @@ static long epoll_round(struct file *set, struct waiter *waiter, struct event *e
 {
     struct epoll *e = set->object;
     bool on_host = __atomic_load_n(&e->on_host, __ATOMIC_SEQ_CST);
+    uint32_t round = __atomic_add_fetch(&e->rounds, 1, __ATOMIC_RELAXED);
 
     /* Said before the look: who changes an object after it knows where to find this thread. */
     __atomic_store_n(&waiter->in_host, on_host, __ATOMIC_SEQ_CST);
     int pending = interrupted();
-    long found = on_host ? host_turn(set, events, room) : 0;
+    long found = on_host ? host_turn(set, events, room, round) : 0;
     if (found < 0)
         return found;
     bool asked = found > 0;
-    found += collect_inside(e, events + found, room - found);
+    found += collect_inside(set, events + found, room - found, round);
     *stop = pending || found || !left;
     long ms = *stop ? 0 : left < 0 ? -1 : (left + NS_PER_MS - 1) / NS_PER_MS, result = 0;
     if (on_host && !asked && found == room)
         __atomic_store_n(&e->host_first, true, __ATOMIC_RELAXED);
     else if (on_host && !asked)
-        result = ask_host(set, events + found, room - found, ms > INT_LIMIT ? INT_LIMIT : ms);
+        result = ask_host(set, events + found, room - found, ms > INT_LIMIT ? INT_LIMIT : ms, round);
     else if (!*stop)
         park(left);
     if (result < 0)
@@ -521,7 +596,7 @@ static uint32_t epoll_ready(struct file *file)
 
     lock(&e->lock);
     for (struct interest *i = e->inside; i && !any; i = i->next_inside)
-        any = !i->disabled && i->file->ops->ready(i->file) & (i->event.events | ALWAYS);
+        any = would_report(i, i->file->ops->ready(i->file));
     unlock(&e->lock);
     return any ? POLLIN | POLLRDNORM : 0;
 }
@@ -577,6 +652,7 @@ static long create(long flags)
     }
     file->object = e;
     file->host_fd = (int)host_fd;
+    e->file = file;
     lock(&sets_lock);
     e->next = sets;
     sets = e;

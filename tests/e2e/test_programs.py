@@ -44,6 +44,7 @@ def test_short_intervals(vigil, hz):
 @pytest.mark.parametrize("section", [
     "event counters",
     "epoll",
+    "sets in sets",
     "socket pairs",
 ])
 def test_events(vigil, section, hz):

@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -115,11 +116,134 @@ static void socket_pairs(void)
     close(pair[0]), close(pair[1]);
 }
 
+/* ---- sets in sets -------------------------------------------------------------------------------------------------- */
+static int set_with(int fd, uint32_t events)
+{
+    struct epoll_event want = {.events = events, .data.fd = fd};
+    int set = epoll_create1(0);
+
+    REQUIRE(set >= 0);
+    CHECK_EQ(epoll_ctl(set, EPOLL_CTL_ADD, fd, &want), 0);
+    return set;
+}
+
+static int ready_now(int set)
+{
+    struct epoll_event ready[4];
+    int n = epoll_wait(set, ready, 4, 0);
+
+    return n == 1 ? ready[0].data.fd : -n;
+}
+
+static int write_to;
+static void *write_later(void *unused)
+{
+    sleep_ms(20);
+    CHECK_EQ(write(write_to, "x", 1), 1);
+    return unused;
+}
+
+/* in: something to read from, out: to write to. */
+static void nested_over(int in, int out)
+{
+    struct epoll_event ready[4];
+    int inner = set_with(in, EPOLLIN), middle = set_with(inner, EPOLLIN), outer = set_with(middle, EPOLLIN);
+    struct pollfd poll_outer = {.fd = outer, .events = POLLIN};
+    pthread_t thread;
+    char c;
+
+    CHECK_EQ(ready_now(outer), 0);
+    CHECK_EQ(poll(&poll_outer, 1, 0), 0);
+    CHECK_EQ(epoll_wait(outer, ready, 4, 10), 0);
+    CHECK_EQ(write(out, "x", 1), 1);
+    CHECK_EQ(ready_now(outer), middle);
+    CHECK_EQ(ready_now(outer), middle);
+    CHECK_EQ(poll(&poll_outer, 1, 0), 1);
+    CHECK_EQ(ready_now(middle), inner);
+    CHECK_EQ(ready_now(inner), in);
+    CHECK_EQ(read(in, &c, 1), 1);
+    CHECK_EQ(ready_now(outer), 0);
+    CHECK_EQ(poll(&poll_outer, 1, 0), 0);
+    write_to = out;
+    REQUIRE(pthread_create(&thread, NULL, write_later, NULL) == 0);
+    CHECK_EQ(epoll_wait(outer, ready, 4, 5000), 1);
+    CHECK_EQ(ready[0].data.fd, middle);
+    pthread_join(thread, NULL);
+    CHECK_EQ(read(in, &c, 1), 1);
+    REQUIRE(pthread_create(&thread, NULL, write_later, NULL) == 0);
+    CHECK_EQ(poll(&poll_outer, 1, 5000), 1);
+    pthread_join(thread, NULL);
+    close(inner);
+    CHECK_EQ(ready_now(outer), 0);
+    CHECK_EQ(ready_now(middle), 0);
+    CHECK_EQ(read(in, &c, 1), 1);
+    close(middle);
+    close(outer);
+}
+
+/* Once, on an edge, and both kinds of files in one set. */
+static void nested_once(int in, int out, int other_in, int other_out)
+{
+    struct epoll_event want = {.events = EPOLLIN | EPOLLONESHOT}, ready[4];
+    int inner = set_with(in, EPOLLIN), once = set_with(inner, EPOLLIN | EPOLLONESHOT), edge = set_with(inner, EPOLLIN | EPOLLET);
+    char c;
+
+    want.data.fd = other_in;
+    want.events = EPOLLIN;
+    CHECK_EQ(epoll_ctl(inner, EPOLL_CTL_ADD, other_in, &want), 0);
+    CHECK_EQ(write(out, "x", 1), 1);
+    CHECK_EQ(write(other_out, "x", 1), 1);
+    CHECK_EQ(ready_now(once), inner);
+    CHECK_EQ(ready_now(once), 0);
+    CHECK_EQ(epoll_wait(once, ready, 4, 10), 0);
+    CHECK_EQ(ready_now(edge), inner);
+    CHECK_EQ(epoll_wait(inner, ready, 4, 0), 2);
+    want.data.fd = inner;
+    want.events = EPOLLIN | EPOLLONESHOT;
+    CHECK_EQ(epoll_ctl(once, EPOLL_CTL_MOD, inner, &want), 0);
+    CHECK_EQ(ready_now(once), inner);
+    CHECK_EQ(ready_now(once), 0);
+    CHECK_EQ(read(in, &c, 1), 1);
+    CHECK_EQ(read(other_in, &c, 1), 1);
+    CHECK_EQ(epoll_ctl(once, EPOLL_CTL_DEL, inner, NULL), 0);
+    CHECK_ERRNO(epoll_ctl(once, EPOLL_CTL_DEL, inner, NULL), ENOENT);
+    close(inner);
+    close(once);
+    close(edge);
+}
+
+static void sets_in_sets(void)
+{
+    struct epoll_event want = {.events = EPOLLIN};
+    int pipes[2], ends[2], sets[7];
+
+    REQUIRE(pipe(pipes) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+    nested_over(pipes[0], pipes[1]);
+    nested_over(ends[0], ends[1]);
+    nested_once(pipes[0], pipes[1], ends[0], ends[1]);
+    for (int i = 0; i < 7; i++)
+        REQUIRE((sets[i] = epoll_create1(0)) >= 0);
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(epoll_ctl(sets[i + 1], EPOLL_CTL_ADD, sets[i], &want), 0);
+    CHECK_ERRNO(epoll_ctl(sets[0], EPOLL_CTL_ADD, sets[4], &want), ELOOP);
+    CHECK_ERRNO(epoll_ctl(sets[0], EPOLL_CTL_ADD, sets[1], &want), ELOOP);
+    CHECK_ERRNO(epoll_ctl(sets[0], EPOLL_CTL_ADD, sets[0], &want), EINVAL);
+    want.events = EPOLLIN | EPOLLEXCLUSIVE;
+    CHECK_ERRNO(epoll_ctl(sets[6], EPOLL_CTL_ADD, sets[5], &want), EINVAL);
+    for (int i = 0; i < 7; i++)
+        close(sets[i]);
+    for (int i = 0; i < 2; i++) {
+        close(pipes[i]);
+        close(ends[i]);
+    }
+}
+
 int main(int argc, char **argv)
 {
     static const struct section sections[] = {
         { "event counters", event_counters },
         { "epoll", epoll_sets },
+        { "sets in sets", sets_in_sets },
         { "socket pairs", socket_pairs },
     };
     return RUN_SECTIONS(sections, argc, argv);
