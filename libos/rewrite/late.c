@@ -13,8 +13,7 @@
 
 static uint64_t seen[SEEN];      /* addresses that have been dealt with; one forgotten is looked at again, no more */
 
-/* ModRM, SIB and displacement at p; 0: relative to RIP, or cut off. */
-static unsigned operand_length(const uint8_t *p, unsigned n)
+unsigned rewrite_operand_length(const uint8_t *p, unsigned n)
 {
     unsigned mode = n ? p[0] >> 6 : 0, rm = n ? p[0] & 7 : 0, length = 1;
 
@@ -61,7 +60,7 @@ static unsigned plain_instruction(const uint8_t *p, unsigned n)
     case 0x3d: case 0x05: case 0x2d: case 0xa9: /* with EAX or RAX and an immediate */
         return left >= 5 ? rex + 5 : 0;
     }
-    unsigned operand = operand_length(p + 1, left - 1);
+    unsigned operand = rewrite_operand_length(p + 1, left - 1);
     int more = operand ? immediate(p[0], p + 1) : -1;
     unsigned length = more < 0 ? 0 : 1 + operand + (unsigned)more;
     return length && length <= left ? rex + length : 0;

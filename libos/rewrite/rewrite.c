@@ -311,7 +311,7 @@ static void undo_sites(struct module *m, uint64_t start, uint64_t end, bool rest
     for (uint32_t i = 0; i < m->count; i++) {
         struct rewrite_site *site = &m->site[i];
         uint64_t at = site_jump(site);
-        if (site->gone || !(all || overlap(start, end, at, at + JUMP)))
+        if (site->gone || !(all || overlap(start, end, at, site_end(site))))
             continue;
         if ((restore || at < start || at + JUMP > end) && !put_back(m, site))
             continue;
@@ -392,7 +392,7 @@ static uint64_t visible(const struct module *m, uint64_t rip)
     if (site == end)
         return rip;
     if (site->form == REWRITE_BEFORE)
-        return offset < 5 ? site->syscall - 5 : site->syscall;
+        return site->syscall - site->length + (offset < site->length ? offset : site->length);
     if (offset < CONTINUE)
         return site->syscall;
     offset -= CONTINUE;

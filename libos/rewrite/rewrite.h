@@ -4,7 +4,9 @@
  * for whose surroundings are known, and a jump into a trampoline takes their place. The trampoline goes to the gate
  * (enclave/entry.S), with RCX where the program goes on. Two forms are known:
  *
- *   before      mov $nr,%eax ; syscall           the MOV becomes the jump; the SYSCALL stays for those who jump to it
+ *   before      mov $nr,%eax ; syscall           the MOV becomes the jump; the SYSCALL stays for those who jump to it. An
+ *                                                LEA may be in between, or, after mov $60,%edx, the end of a thread as the
+ *                                                C library writes it: that is executed in the trampoline, and stays as well
  *   behind      syscall ; cmp $-4095,%rax        the SYSCALL and part of the CMP become the jump, and the trampoline does
  *               (or -4096)                       the CMP; who jumps to the CMP raises #UD and goes on there, too
  *
@@ -38,9 +40,8 @@ enum rewrite_form { REWRITE_BEFORE, REWRITE_BEHIND };
 #define REWRITE_MOVED 14
 struct rewrite_site {
     uint64_t syscall;        /* address of the SYSCALL instruction */
-    uint32_t number;         /* REWRITE_BEFORE */
     enum rewrite_form form;
-    uint8_t length;          /* REWRITE_BEHIND: of the instructions behind it that the trampoline executes */
+    uint8_t length;          /* of the instructions that the trampoline executes: those behind it, or all from the MOV on */
     uint8_t moved[REWRITE_MOVED];
     bool gone;               /* it is a SYSCALL again */
     uint16_t slot;           /* of the trampoline */
@@ -48,6 +49,8 @@ struct rewrite_site {
 /* The next site in [*at, end) of code at [start, end), which is also where it is read; *at moves behind it. */
 bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_site *site);
 /* ---- late.c */
+/* ModRM, SIB and displacement at p, n bytes of which can be read; 0: relative to RIP, or cut off. */
+unsigned rewrite_operand_length(const uint8_t *p, unsigned n);
 /* The bytes of plain instructions at p (n of them can be read), which do the same anywhere: as many as the jump covers, if
  * it covers only one. 0: there are none that are known. */
 unsigned rewrite_plain_length(const uint8_t *p, unsigned n);

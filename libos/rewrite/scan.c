@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Finding SYSCALL instructions that can be rewritten. Bytes are no proof of instructions, so the patterns are long ones:
- * seven bytes of which six are fixed, or eight. */
+ * seven bytes of which six are fixed, or eight and more. */
 #include "libos/rewrite/rewrite.h"
 
 #define NUMBERS 512              /* system call numbers below this */
 #define COMPARE_LENGTH 6
+#define MOV_LENGTH 5
 
 static const uint8_t *byte_at(uint64_t address)
 {
@@ -30,15 +31,46 @@ static bool is_constant(uint64_t start, const uint8_t *p)
     return false;
 }
 
-/* MOV $nr,%eax in front of it. A REX prefix there would make it another register's, or be the last byte of something else. */
-static bool number_before(uint64_t start, uint64_t at, uint32_t *number)
+/* Is `length` bytes in front of the SYSCALL a MOV $nr of this opcode? A REX prefix there would make it another register's, or
+ * be the last byte of something else. */
+static bool is_mov(uint64_t start, uint64_t at, unsigned length, uint8_t opcode)
 {
-    const uint8_t *p = byte_at(at - 5);
+    const uint8_t *p = byte_at(at - length);
 
-    if (at < start + 6 || p[0] != 0xb8 || (p[-1] & 0xf0) == 0x40 || is_constant(start, p))
-        return false;
-    *number = word_at(p + 1);
-    return *number < NUMBERS;
+    return p[0] == opcode && word_at(p + 1) < NUMBERS && (p[-1] & 0xf0) != 0x40 &&
+           !is_constant(start, p);
+}
+
+/* One LEA of 64 bits with a displacement, n bytes long. */
+static bool is_lea(const uint8_t *p, unsigned n)
+{
+    return n >= 4 && (p[0] & 0xf8) == 0x48 && p[1] == 0x8d && p[2] >> 6 != 0 && p[2] >> 6 != 3 &&
+           rewrite_operand_length(p + 2, n - 2) == n - 2;
+}
+
+/* The end of a thread: mov $60,%edx ; a NOP in front of the loop that it is ; xor %edi,%edi ; mov %edx,%eax ; syscall. */
+static bool is_end(const uint8_t *p, unsigned n)
+{
+    static const uint8_t nops[][5] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}, {0x0f, 0x1f, 0x40, 0x00},
+                                      {0x0f, 0x1f, 0x44, 0x00, 0x00}};
+
+    return n >= 4 && n - 4 < sizeof(nops) / sizeof(nops[0]) && !memcmp(p, nops[n - 4], n - 4) &&
+           !memcmp(p + n - 4, "\x31\xff\x89\xd0", 4);
+}
+
+/* What is in front of it that the trampoline can execute; there is a byte in front of that. */
+static bool number_before(uint64_t start, uint64_t at, struct rewrite_site *site)
+{
+    for (unsigned n = 0; n <= REWRITE_MOVED - MOV_LENGTH && at > start + MOV_LENGTH + n; n++) {
+        if (!((n == 0 || is_lea(byte_at(at - n), n)) && is_mov(start, at, MOV_LENGTH + n, 0xb8)) &&
+            !(is_end(byte_at(at - n), n) && is_mov(start, at, MOV_LENGTH + n, 0xba)))
+            continue;
+        site->form = REWRITE_BEFORE;
+        site->length = (uint8_t)(MOV_LENGTH + n);
+        memcpy(site->moved, byte_at(at - site->length), site->length);
+        return true;
+    }
+    return false;
 }
 
 static bool compare_behind(uint64_t start, uint64_t end, uint64_t at)
@@ -78,10 +110,8 @@ bool rewrite_next(uint64_t start, uint64_t end, uint64_t *at, struct rewrite_sit
             return false;
         *at = found + 2;
         site->syscall = found;
-        if (number_before(start, found, &site->number)) {
-            site->form = REWRITE_BEFORE;
+        if (number_before(start, found, site))
             return true;
-        }
         if (compare_behind(start, end, found)) {
             site->form = REWRITE_BEHIND;
             site->length = COMPARE_LENGTH;

@@ -3,9 +3,9 @@
  * Trampolines: what they contain and where they may be. One is
  *
  *   before                                    behind
- *    0  mov $nr,%eax                           0  lea behind_syscall(%rip),%rcx
- *    5  lea behind_syscall(%rip),%rcx          7  jmp *gate(%rip)
- *   12  jmp *gate(%rip)                       13  what was behind it: cmp $imm,%rax
+ *    0  mov $nr,%eax and what follows it       0  lea behind_syscall(%rip),%rcx
+ *   ..  lea behind_syscall(%rip),%rcx          7  jmp *gate(%rip)
+ *   ..  jmp *gate(%rip)                       13  what was behind it: cmp $imm,%rax
  *                                             ..  jmp behind that
  *
  * The gate's address is at the beginning of each page. A jump in place of SYSCALL covers the instruction behind it, and
@@ -39,10 +39,8 @@ void trampoline_make(uint64_t low, const struct rewrite_site *site)
     uint64_t page = page_down((uint64_t)at), gate = syscall_gate_address();
 
     memcpy((void *)page, &gate, sizeof(gate));
-    if (site->form == REWRITE_BEFORE) {
-        at = put(at, "\xb8", 1);
-        at = put(at, &site->number, 4);
-    }
+    if (site->form == REWRITE_BEFORE)
+        at = put(at, site->moved, site->length);
     at = put_distance(put(at, "\x48\x8d\x0d", 3), site->syscall + 2);
     at = put_distance(put(at, "\xff\x25", 2), page);
     if (site->form == REWRITE_BEHIND) {
@@ -62,8 +60,7 @@ void trampoline_jump(uint64_t low, const struct rewrite_site *site, uint8_t jump
 void trampoline_original(const struct rewrite_site *site, uint8_t code[JUMP])
 {
     if (site->form == REWRITE_BEFORE) {
-        code[0] = 0xb8;
-        memcpy(code + 1, &site->number, 4);
+        memcpy(code, site->moved, JUMP);
     } else {
         memcpy(code, "\x0f\x05", 2);
         memcpy(code + 2, site->moved, JUMP - 2);

@@ -9,12 +9,18 @@
 #define SLOTS_MAX 8192                           /* sites that find no room trap */
 #define CONTINUE 13                              /* where the moved instructions are in it */
 #define JUMP 5
-_Static_assert(CONTINUE + REWRITE_MOVED + JUMP <= TRAMPOLINE, "trampoline");
+_Static_assert(CONTINUE + REWRITE_MOVED + JUMP <= TRAMPOLINE, "trampoline"); /* more than what is moved in front */
 
 /* Where the jump is. */
 static inline uint64_t site_jump(const struct rewrite_site *site)
 {
-    return site->form == REWRITE_BEFORE ? site->syscall - 5 : site->syscall;
+    return site->form == REWRITE_BEFORE ? site->syscall - site->length : site->syscall;
+}
+
+/* Behind the last byte of the program's that the jump covers or the trampoline has copied. */
+static inline uint64_t site_end(const struct rewrite_site *site)
+{
+    return site->syscall + 2 + (site->form == REWRITE_BEHIND ? site->length : 0);
 }
 
 static inline uint64_t trampoline_at(uint64_t low, const struct rewrite_site *site)

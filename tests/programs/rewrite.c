@@ -359,6 +359,36 @@ static void shared_code_is_the_file(void)
     close(fd);
 }
 
+/* What is between the number and the SYSCALL is executed, also when it is jumped to, and changes when it is changed. */
+static void instructions_in_between_once(void)
+{
+    /* push %rbx ; mov %rdi,%rbx ; test %edi,%edi ; mov $nr,%eax ; jz 1f ; mov $nr,%eax ; 1: lea 8(%rbx),%rsi ; syscall ;
+     * lea (%rax,%rsi),%rax ; pop %rbx ; ret */
+    static const char bytes[] = "\x53\x48\x89\xfb\x85\xff\xb8\x27\0\0\0\x74\x05\xb8\x27\0\0\0\x48\x8d\x73\x08\x0f\x05\x48\x8d\x04\x30\x5b\xc3";
+    char *p = page_at(NULL);
+
+    memcpy(p, bytes, sizeof(bytes) - 1);
+    ready(p, PAGE);
+    for (int i = 0; i < CALLS; i++) {
+        CHECK_EQ(run(p, 1000 + i), getpid() + 1008 + i);
+        CHECK_EQ(run(p, 0), getpid() + 8);
+    }
+    CHECK_EQ(mprotect(p, PAGE, PROT_READ | PROT_WRITE), 0);
+    CHECK(!memcmp(p, bytes, sizeof(bytes) - 1));
+    p[21] = 16;
+    CHECK_EQ(mprotect(p, PAGE, PROT_READ | PROT_EXEC), 0);
+    for (int i = 0; i < CALLS; i++) {
+        CHECK_EQ(run(p, 1000 + i), getpid() + 1016 + i);
+        CHECK_EQ(run(p, 0), getpid() + 16);
+    }
+    munmap(p, PAGE);
+}
+
+static void instructions_in_between(void)
+{
+    both_ways(instructions_in_between_once);
+}
+
 static void code_is_changed_in_place(void)
 {
     both_ways(code_is_changed_in_place_once);
@@ -395,6 +425,7 @@ static const struct section sections[] = {
     {"tables lead behind a system call", tables_lead_behind_a_system_call},
     {"handlers go to system calls", handlers_go_to_system_calls},
     {"at the end of a page", at_the_end_of_a_page},
+    {"instructions in between", instructions_in_between},
     {"interrupted calls begin again", interrupted_calls_begin_again},
 };
 

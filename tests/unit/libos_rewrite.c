@@ -20,6 +20,10 @@
 #define BEFORE "\xb8\x27\0\0\0\x0f\x05"                 /* mov $39,%eax; syscall */
 #define BEHIND "\x0f\x05\x48\x3d\x01\xf0\xff\xff"       /* syscall; cmp $-4095,%rax */
 
+#define WITH_LEA "\xb8\x0e\0\0\0\x48\x8d\xb3\xf0\x08\0\0\x0f\x05" /* mov $14,%eax; lea 0x8f0(%rbx),%rsi; syscall */
+/* mov $60,%edx; xchg %ax,%ax; xor %edi,%edi; mov %edx,%eax; syscall */
+#define WITH_END "\xba\x3c\0\0\0\x66\x90\x31\xff\x89\xd0\x0f\x05"
+
 static uint8_t *code;
 
 static int setup(void **state)
@@ -75,6 +79,31 @@ static void only_what_is_certain_is_found(void **state)
     put(199, "\x90", 1);
     put(202, "\x02", 1);                                /* number 0x227: no system call */
     assert_int_equal(found(NULL), -1);
+    memset(code + 195, 0x90, 20);
+    put(200, WITH_LEA, 14);
+    assert_int_equal(found(&form), 212);
+    assert_int_equal(form, REWRITE_BEFORE);
+    put(199, "\x41", 1);                                /* mov $14,%r8d */
+    assert_int_equal(found(NULL), -1);
+    put(199, "\x90", 1);
+    put(206, "\x8b", 1);                                /* a load, which may fault */
+    assert_int_equal(found(NULL), -1);
+    put(206, "\x8d\x35", 2);                            /* relative to RIP */
+    assert_int_equal(found(NULL), -1);
+    put(200, "\x90\xb8\x0e\0\0\0\x48\x8d\x73\x08\x90\x90\x0f\x05", 14); /* something else in between */
+    assert_int_equal(found(NULL), -1);
+    put(200, WITH_END, 13);
+    assert_int_equal(found(&form), 211);
+    assert_int_equal(form, REWRITE_BEFORE);
+    put(209, "\x89\xd8", 2);                            /* mov %ebx,%eax */
+    assert_int_equal(found(NULL), -1);
+    put(200, "\xba\x3c\0\0\0\x75\xfe\x31\xff\x89\xd0\x0f\x05", 13); /* a branch in between */
+    assert_int_equal(found(NULL), -1);
+    memset(code, 0x90, 20);
+    put(0, WITH_LEA, 14);                               /* nothing in front of it is known */
+    assert_int_equal(found(NULL), -1);
+    memset(code, 0x90, 20);
+    memset(code + 195, 0x90, 20);
     put(250, "\x48\xb9" BEFORE "\xc3", 10);             /* mov $...,%rcx */
     put(270, "\x49\xbf\x90" BEFORE, 10);               /* mov $...,%r15 */
     put(290, "\x48\xb8" BEHIND, 10);                   /* mov $...,%rax */
@@ -155,6 +184,36 @@ static void sites_jump_to_trampolines(void **state)
     assert_int_equal(rewrite_sites(), 0);
     assert_int_equal(rewrite_resume(base + 0x202), base + 0x202);
     assert_int_equal(mm_mapped_bytes(), mapped);
+}
+
+/* What is between the MOV and the SYSCALL is executed in the trampoline, and is where it was for who looks. */
+static void instructions_in_between(void **state)
+{
+    static const struct { const char *bytes; unsigned length; } forms[] = {{WITH_LEA, 12}, {WITH_END, 11}};
+    uint64_t base = (uint64_t)code, at = base + 0xffa; /* the jump is in one page, the rest in another */
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        unsigned n = forms[i].length;
+        uint8_t before[32];
+        put(at - base, forms[i].bytes, n + 2);
+        memcpy(before, code + (at - base), sizeof(before));
+        rewrite_code_loaded(base, base + CODE);
+        assert_int_equal(rewrite_sites(), 1);
+        const uint8_t *t = (const uint8_t *)jump_target(at - base);
+        assert_memory_equal(code + (at - base) + 5, before + 5, n + 2 - 5);
+        assert_memory_equal(t, before, n);
+        assert_memory_equal(t + n, "\x48\x8d\x0d", 3);
+        int32_t distance;
+        memcpy(&distance, t + n + 3, sizeof(distance));
+        assert_int_equal((uint64_t)(t + n + 7) + (uint64_t)(int64_t)distance, at + n + 2);
+        for (unsigned k = 0; k < 27; k++)
+            assert_int_equal(rewrite_visible((uint64_t)t + k), at + (k < n ? k : n));
+        rewrite_code_changes(at + n - 1, at + n); /* the last of what has been copied */
+        assert_int_equal(rewrite_sites(), 0);
+        assert_memory_equal(code + (at - base), before, sizeof(before));
+        rewrite_code_gone(base, base + CODE);
+    }
 }
 
 static void many_sites_and_modules(void **state)
@@ -293,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(only_what_is_certain_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(sites_jump_to_trampolines, setup, teardown),
+        cmocka_unit_test_setup_teardown(instructions_in_between, setup, teardown),
         cmocka_unit_test_setup_teardown(many_sites_and_modules, setup, teardown),
         cmocka_unit_test(plain_instructions_are_known),
         cmocka_unit_test_setup_teardown(a_site_that_trapped, setup, teardown),
