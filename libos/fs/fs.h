@@ -167,6 +167,17 @@ long poll_set_mask(long user_mask, long size);
 
 /* ---- pipe.c: the capacity of a pipe, asked or set ---------------------------------------------------------------- */
 long pipe_size(struct file *file, bool set, uint64_t wanted);
+/* A fifo belongs to a node. Each open end has a reference to the node, which put() gives back. */
+struct pipe;
+struct fifo_owner {
+    void (*stat)(void *node, struct stat *stat);
+    long (*change)(void *node, const struct change *change);
+    void (*put)(void *node);
+};
+struct pipe *fifo_new(const struct fifo_owner *owner, void *node);
+void fifo_free(struct pipe *fifo);              /* NULL is fine. Nobody has it open */
+/* Waits for the other end as Linux does. The caller has taken the reference to the node, which is gone on failure, too. */
+struct file *fifo_open(struct pipe *fifo, uint32_t flags, const char *inside, int *error);
 
 /* ---- path.c, mount.c --------------------------------------------------------------------------------------------- */
 struct inside_fs;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Pipes, wholly inside: what threads of the program say to each other is none of the host's business. */
+ * Pipes, wholly inside: what threads of the program say to each other is none of the host's business. A named pipe (fifo) is
+ * one that its node keeps, and whose ends come and go. */
 #include "libos/fs/fs.h"
 
 #include <asm/ioctls.h>
@@ -16,9 +17,12 @@ struct pipe {
     char *ring;                 /* allocated bytes; grows up to size as it is needed */
     uint32_t allocated, start, used, size;
     uint32_t refs;
-    bool reader, writer;        /* is the end open? */
+    uint32_t readers, writers;  /* open ends */
+    uint32_t read_opens, write_opens; /* how many there have been */
     uint64_t number;
     struct wait_queue readable, writable;
+    const struct fifo_owner *owner; /* of a fifo */
+    void *node;
 };
 
 static uint64_t pipes_made;
@@ -100,7 +104,7 @@ static long drain(struct pipe *p, struct io *io)
 static long try_read(struct pipe *p, struct io *io)
 {
     lock(&p->lock);
-    long result = p->used ? drain(p, io) : p->writer ? -EAGAIN : 0;
+    long result = p->used ? drain(p, io) : p->writers ? -EAGAIN : 0;
     unlock(&p->lock);
     if (result > 0)
         wait_wake(&p->writable);
@@ -115,7 +119,7 @@ static long try_write(struct pipe *p, struct io *io)
     lock(&p->lock);
     uint32_t room = p->size > p->used ? p->size - p->used : 0;
     uint32_t n = io->left < room ? (uint32_t)io->left : room;
-    if (!p->reader) {
+    if (!p->readers) {
         result = -EPIPE;
     } else if (!n || (io->left <= PIPE_BUF && n < io->left)) {
         result = -EAGAIN;
@@ -187,7 +191,9 @@ static uint32_t reader_ready(struct file *file)
     struct pipe *p = file->object;
 
     lock(&p->lock);
-    uint32_t bits = (p->used ? POLLIN | POLLRDNORM : 0) | (p->writer ? 0 : POLLHUP);
+    /* Whoever opens a fifo's reading end first has not been left by anybody. */
+    bool left = !p->writers && (uint32_t)file->position != p->write_opens;
+    uint32_t bits = (p->used ? POLLIN | POLLRDNORM : 0) | (left ? POLLHUP : 0);
     unlock(&p->lock);
     return bits;
 }
@@ -198,9 +204,14 @@ static uint32_t writer_ready(struct file *file)
 
     lock(&p->lock);
     bool room = p->used + PIPE_BUF <= p->size;
-    uint32_t bits = (room ? POLLOUT | POLLWRNORM : 0) | (p->reader ? 0 : POLLERR);
+    uint32_t bits = (room ? POLLOUT | POLLWRNORM : 0) | (p->readers ? 0 : POLLERR);
     unlock(&p->lock);
     return bits;
+}
+
+static uint32_t both_ready(struct file *file)
+{
+    return reader_ready(file) | writer_ready(file);
 }
 
 static struct wait_queue *reader_queue(struct file *file)
@@ -215,7 +226,12 @@ static struct wait_queue *writer_queue(struct file *file)
 
 static long pipe_stat(struct file *file, struct stat *stat)
 {
-    synthetic_stat(stat, S_IFIFO | 0600, ((struct pipe *)file->object)->number);
+    const struct pipe *p = file->object;
+
+    if (p->owner)
+        p->owner->stat(p->node, stat);
+    else
+        synthetic_stat(stat, S_IFIFO | 0600, p->number);
     return 0;
 }
 
@@ -231,35 +247,52 @@ static long pipe_ioctl(struct file *file, uint32_t request, uint64_t arg)
     return copy_to_user((void *)arg, &used, sizeof(used));
 }
 
-/* Each end counts as one user of the pipe, and does so until it has woken the other. */
-static void release_end(struct pipe *p, bool *end)
+static long pipe_change(struct file *file, const struct change *change)
 {
+    const struct pipe *p = file->object;
+
+    return p->owner ? p->owner->change(p->node, change) : -EPERM;
+}
+
+/* Each end counts as one user of the pipe, and does so until it has woken the other. What nobody has read of a fifo goes with
+ * the last one. */
+static void release_end(struct pipe *p, uint32_t readers, uint32_t writers)
+{
+    const struct fifo_owner *owner = p->owner;
+
     lock(&p->lock);
-    *end = false;
+    p->readers -= readers;
+    p->writers -= writers;
+    if (!p->readers && !p->writers)
+        p->used = 0;
     unlock(&p->lock);
     wait_wake(&p->readable);
     wait_wake(&p->writable);
-    if (__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))
-        return;
-    kfree(p->ring);
-    kfree(p);
+    if (owner)
+        owner->put(p->node);
+    else if (!__atomic_sub_fetch(&p->refs, 1, __ATOMIC_ACQ_REL))
+        fifo_free(p);
 }
 
 static void reader_release(struct file *file)
 {
-    struct pipe *p = file->object;
-    release_end(p, &p->reader);
+    release_end(file->object, 1, 0);
 }
 
 static void writer_release(struct file *file)
 {
-    struct pipe *p = file->object;
-    release_end(p, &p->writer);
+    release_end(file->object, 0, 1);
+}
+
+static void both_release(struct file *file)
+{
+    release_end(file->object, 1, 1);
 }
 
 static const struct file_ops reader_ops = {
     .read = pipe_read,
     .stat = pipe_stat,
+    .change = pipe_change,
     .ioctl = pipe_ioctl,
     .ready = reader_ready,
     .queue = reader_queue,
@@ -269,10 +302,23 @@ static const struct file_ops reader_ops = {
 static const struct file_ops writer_ops = {
     .write = pipe_write,
     .stat = pipe_stat,
+    .change = pipe_change,
     .ioctl = pipe_ioctl,
     .ready = writer_ready,
     .queue = writer_queue,
     .release = writer_release,
+};
+
+/* Both ends at once, of a fifo. */
+static const struct file_ops both_ops = {
+    .read = pipe_read,
+    .write = pipe_write,
+    .stat = pipe_stat,
+    .change = pipe_change,
+    .ioctl = pipe_ioctl,
+    .ready = both_ready,
+    .queue = reader_queue,
+    .release = both_release,
 };
 
 /* A power of two of at least a page, as Linux makes it. */
@@ -302,7 +348,7 @@ long pipe_size(struct file *file, bool set, uint64_t wanted)
 {
     struct pipe *p = file->object;
 
-    if (file->ops != &reader_ops && file->ops != &writer_ops)
+    if (file->ops != &reader_ops && file->ops != &writer_ops && file->ops != &both_ops)
         return -EBADF;
     if (set)
         return set_size(p, wanted);
@@ -333,7 +379,7 @@ static int new_pipe(uint32_t flags, struct file *ends[2])
         return -ENOMEM;
     p->size = SIZE_DEFAULT;
     p->refs = 2;
-    p->reader = p->writer = true;
+    p->readers = p->writers = p->read_opens = p->write_opens = 1;
     p->number = __atomic_add_fetch(&pipes_made, 1, __ATOMIC_RELAXED);
     ends[0] = new_end(p, &reader_ops, O_RDONLY | flags);
     ends[1] = ends[0] ? new_end(p, &writer_ops, O_WRONLY | flags) : NULL;
@@ -345,6 +391,89 @@ static int new_pipe(uint32_t flags, struct file *ends[2])
     else
         kfree(p);
     return -ENOMEM;
+}
+
+/* ---- fifos --------------------------------------------------------------------------------------------------------- */
+struct pipe *fifo_new(const struct fifo_owner *owner, void *node)
+{
+    struct pipe *p = kzalloc(sizeof(*p));
+
+    if (p) {
+        p->size = SIZE_DEFAULT;
+        p->owner = owner;
+        p->node = node;
+    }
+    return p;
+}
+
+void fifo_free(struct pipe *p)
+{
+    if (p)
+        kfree(p->ring);
+    kfree(p);
+}
+
+/* Waits until the other end is opened, even if it is closed again by then. */
+static int wait_for_other(const uint32_t *opens, uint32_t before, struct wait_queue *queue)
+{
+    struct waiter waiter;
+    int error = 0;
+
+    wait_add(queue, &waiter, false);
+    while (__atomic_load_n(opens, __ATOMIC_SEQ_CST) == before) {
+        error = interrupted();
+        if (error)
+            break;
+        park(-1);
+    }
+    wait_remove(&waiter);
+    return error;
+}
+
+static int meet(struct pipe *p, bool reads, bool writes, bool wait)
+{
+    lock(&p->lock);
+    bool missing = reads ? !p->writers && !writes : !p->readers;
+    bool refused = !reads && missing && !wait;
+    uint32_t *opens = reads ? &p->write_opens : &p->read_opens, before = *opens;
+    if (!refused) {
+        p->readers += reads;
+        p->writers += writes;
+        __atomic_add_fetch(&p->read_opens, reads, __ATOMIC_SEQ_CST);
+        __atomic_add_fetch(&p->write_opens, writes, __ATOMIC_SEQ_CST);
+    }
+    unlock(&p->lock);
+    if (refused)
+        return -ENXIO;
+    wait_wake(&p->readable);
+    wait_wake(&p->writable);
+    return missing && wait ? wait_for_other(opens, before, reads ? &p->readable : &p->writable) : 0;
+}
+
+struct file *fifo_open(struct pipe *p, uint32_t flags, const char *inside, int *error)
+{
+    static const struct file_ops *const kinds[] = {&reader_ops, &writer_ops, &both_ops, &both_ops};
+    bool reads = (flags & O_ACCMODE) != O_WRONLY, writes = (flags & O_ACCMODE) != O_RDONLY;
+    struct file *file = file_new(kinds[flags & O_ACCMODE], flags, inside);
+
+    if (!file) {
+        p->owner->put(p->node);
+        *error = -ENOMEM;
+        return NULL;
+    }
+    file->type = S_IFIFO;
+    file->object = p;
+    file->position = __atomic_load_n(&p->write_opens, __ATOMIC_SEQ_CST);
+    *error = meet(p, reads, writes, !(flags & O_NONBLOCK));
+    if (!*error)
+        return file;
+    if (*error == -ENXIO) { /* release takes back what meet() has counted */
+        lock(&p->lock);
+        p->writers++;
+        unlock(&p->lock);
+    }
+    file_put(file);
+    return NULL;
 }
 
 static void close_number(long fd)

@@ -106,7 +106,7 @@ static long make_node(long dirfd, long user_path, long mode)
     if (status)
         return status;
     if (path->fs)
-        status = type == S_IFIFO ? -EPERM : make_inside(path, S_IFREG | ((uint32_t)mode & 07777), NULL);
+        status = make_inside(path, (type ? type : S_IFREG) | ((uint32_t)mode & 07777), NULL);
     else
         status = tree_host(__NR_mknodat, path, mode, 0, 0);
     path_free(path);

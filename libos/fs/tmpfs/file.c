@@ -199,6 +199,38 @@ const struct file_ops tmpfs_directory_ops = {
     .release = tmpfs_release,
 };
 
+/* ---- named pipes --------------------------------------------------------------------------------------------------- */
+static void fifo_stat(void *node, struct stat *stat)
+{
+    tmpfs_node_stat(node, stat);
+}
+
+static long fifo_change(void *node, const struct change *change)
+{
+    return tmpfs_node_change(node, change);
+}
+
+static void fifo_put(void *node)
+{
+    tmpfs_node_put(node);
+}
+
+static struct file *open_fifo(struct tmpfs_node *node, int flags, const char *inside, int *error)
+{
+    static const struct fifo_owner owner = {.stat = fifo_stat, .change = fifo_change, .put = fifo_put};
+
+    struct pipe *fresh = node->fifo ? NULL : fifo_new(&owner, node);
+    lock(&tmpfs_lock);
+    if (!node->fifo) {
+        node->fifo = fresh;
+        fresh = NULL;
+    }
+    unlock(&tmpfs_lock);
+    fifo_free(fresh);
+    *error = node->fifo ? 0 : -ENOMEM;
+    return node->fifo ? fifo_open(tmpfs_node_get(node)->fifo, (uint32_t)flags & STATUS_FLAGS, inside, error) : NULL;
+}
+
 struct file *tmpfs_file_new(struct tmpfs_node *node, int flags, const char *inside, int *error)
 {
     static const uint8_t rights[] = {4, 2, 6, 6}; /* by access mode */
@@ -207,6 +239,8 @@ struct file *tmpfs_file_new(struct tmpfs_node *node, int flags, const char *insi
     *error = flags & O_PATH ? 0 : (int)tmpfs_may(node, rights[flags & O_ACCMODE]);
     if (*error)
         return NULL;
+    if (type == S_IFIFO && !(flags & O_PATH))
+        return open_fifo(node, flags, inside, error);
     struct file *file =
         file_new(type == S_IFDIR ? &tmpfs_directory_ops : &tmpfs_file_ops, (uint32_t)flags & STATUS_FLAGS, inside);
     *error = file ? 0 : -ENOMEM;

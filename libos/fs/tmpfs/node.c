@@ -57,6 +57,7 @@ void tmpfs_node_put(struct tmpfs_node *node)
         return;
     store_free(&node->data);
     kfree(node->target);
+    fifo_free(node->fifo);
     kfree(node);
     __atomic_sub_fetch(&nodes, 1, __ATOMIC_RELAXED);
 }

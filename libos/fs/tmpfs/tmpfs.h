@@ -25,6 +25,7 @@ struct tmpfs_node {
     bool may_link;              /* O_TMPFILE: has had no name yet */
     struct store data;          /* of a regular file */
     char *target;               /* of a link */
+    struct pipe *fifo;          /* of a named pipe, once it has been opened; under tmpfs_lock */
     struct tmpfs_node *parent;  /* of a directory that has not been removed; no reference */
     struct tmpfs_entry *first, *last; /* in the order in which they were made */
     uint32_t entries;
