@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * fcntl, flock: descriptor flags and status flags inside, locks on the host. */
-#include "libos/fs/fs.h"
+#include "libos/fs/locks.h"
+#include "libos/process/process.h"
 #include "libos/process/process.h"
 
 #include <linux/resource.h>
@@ -39,24 +40,19 @@ static bool lock_ok(const struct flock *l, bool answer)
     return !answer || (l->l_whence == SEEK_SET && l->l_start >= 0 && l->l_len >= 0 && l->l_pid >= -1);
 }
 
-/* A process is never in its own way, and this one is alone. Locks that belong to open files (OFD) are not known here.
- */
 static long lock_inside(struct file *file, int command, long user_lock)
 {
     struct flock l;
 
-    if (!file->ops->flock || (command != F_GETLK && command != F_SETLK && command != F_SETLKW))
+    if (!file->ops->locks)
         return -EINVAL;
     if (copy_from_user(&l, (void *)user_lock, sizeof(l)))
         return -EFAULT;
-    if (!lock_ok(&l, false) || (command == F_GETLK && l.l_type == F_UNLCK) || l.l_whence < SEEK_SET ||
-        l.l_whence > SEEK_END)
+    bool asks = command == F_GETLK || command == F_OFD_GETLK;
+    if (!lock_ok(&l, false) || (asks && l.l_type == F_UNLCK))
         return -EINVAL;
-    if (command == F_GETLK) {
-        l.l_type = F_UNLCK;
-        return copy_to_user((void *)user_lock, &l, sizeof(l));
-    }
-    return (l.l_type == F_RDLCK && !file_can_read(file)) || (l.l_type == F_WRLCK && !file_can_write(file)) ? -EBADF : 0;
+    long status = range_lock(file->ops->locks(file), file, command, &l, (int)process_pid());
+    return status || !asks ? status : copy_to_user((void *)user_lock, &l, sizeof(l));
 }
 
 static long record_lock(struct file *file, int command, long user_lock)
@@ -158,7 +154,7 @@ long sys_flock(SYSCALL_ARGS)
     else if (file->host_fd >= 0)
         result = host_call_blocking(__NR_flock, 0, file->host_fd, (int)a1, 0, 0, 0);
     else
-        result = file->ops->flock ? file->ops->flock(file, (int)a1) : -EINVAL;
+        result = file->ops->locks ? file_lock(file->ops->locks(file), file, (int)a1) : -EINVAL;
     file_put(file);
     return result;
 }

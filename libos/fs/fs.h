@@ -102,7 +102,7 @@ struct file_ops {
     /* Of files that are inside; NULL: -EPERM, or as Linux says of what is not a regular file. */
     long (*change)(struct file *file, const struct change *change);
     long (*allocate)(struct file *file, int mode, uint64_t offset, uint64_t length); /* fallocate */
-    long (*flock)(struct file *file, int operation);
+    struct file_locks *(*locks)(struct file *file);
     long (*seal)(struct file *file, int command, uint32_t seals); /* F_ADD_SEALS, F_GET_SEALS; NULL: -EINVAL */
     long (*link)(struct file *file, const struct path *to);     /* linkat with AT_EMPTY_PATH: gets a name (more) */
     /* Opening /proc/self/fd/N: a file of its own on the same object. NULL: by name if it has one, else it is shared. */

@@ -277,11 +277,9 @@ static void release(struct trusted *t)
     kfree(t);
 }
 
-static long trusted_flock(struct file *file, int operation)
+static struct file_locks *trusted_locks(struct file *file)
 {
-    const struct trusted *t = file->object;
-
-    return file_lock(&t->contents->locks, file, operation);
+    return &((const struct trusted *)file->object)->contents->locks;
 }
 
 static void trusted_release(struct file *file)
@@ -289,6 +287,7 @@ static void trusted_release(struct file *file)
     const struct trusted *t = file->object;
 
     file_locks_release(&t->contents->locks, file);
+    range_locks_release(&t->contents->locks, file);
     release(file->object);
 }
 
@@ -296,7 +295,7 @@ static const struct file_ops trusted_ops = {
     .read = trusted_read,
     .seek = trusted_seek,
     .stat = trusted_stat,
-    .flock = trusted_flock,
+    .locks = trusted_locks,
     .ready = trusted_ready,
     .release = trusted_release,
 };

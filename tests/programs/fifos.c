@@ -152,10 +152,80 @@ static void waiting(void)
     CHECK_EQ(unlink(name), 0);
 }
 
+/* ---- locks --------------------------------------------------------------------------------------------------------- */
+static long lock_part(int fd, int command, short type, off_t start, off_t length, struct flock *answer)
+{
+    struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};
+    int result = fcntl(fd, command, &l);
+
+    if (answer)
+        *answer = l;
+    return result;
+}
+
+static void *unlock_later(void *fd)
+{
+    sleep_ms(20);
+    CHECK_EQ(lock_part((int)(intptr_t)fd, F_OFD_SETLK, F_UNLCK, 0, 0, NULL), 0);
+    return NULL;
+}
+
+static void locks_of_open_files(void)
+{
+    int one = open(name, O_RDWR | O_CREAT, 0600), two = open(name, O_RDWR), reader = open(name, O_RDONLY);
+    struct flock l;
+    pthread_t thread;
+
+    REQUIRE(one >= 0 && two >= 0 && reader >= 0);
+    CHECK_EQ(ftruncate(one, 1000), 0);
+    CHECK_EQ(lock_part(one, F_OFD_SETLK, F_WRLCK, 100, 100, NULL), 0);
+    CHECK_EQ(lock_part(one, F_OFD_SETLK, F_WRLCK, 150, 100, NULL), 0);
+    CHECK_ERRNO(lock_part(two, F_OFD_SETLK, F_RDLCK, 199, 10, NULL), EAGAIN);
+    CHECK_ERRNO(lock_part(two, F_SETLK, F_RDLCK, 199, 10, NULL), EAGAIN);
+    CHECK_EQ(lock_part(two, F_OFD_SETLK, F_WRLCK, 250, 10, NULL), 0);
+    CHECK_EQ(lock_part(two, F_OFD_GETLK, F_RDLCK, 0, 0, &l), 0);
+    CHECK_EQ(l.l_type, F_WRLCK);
+    CHECK_EQ(l.l_start, 100);
+    CHECK_EQ(l.l_len, 150);
+    CHECK_EQ(l.l_pid, -1);
+    CHECK_EQ(lock_part(one, F_OFD_SETLK, F_UNLCK, 120, 10, NULL), 0);     /* cut in two */
+    CHECK_EQ(lock_part(two, F_OFD_SETLK, F_RDLCK, 120, 10, NULL), 0);
+    CHECK_ERRNO(lock_part(two, F_OFD_SETLK, F_RDLCK, 119, 1, NULL), EAGAIN);
+    CHECK_ERRNO(lock_part(two, F_OFD_SETLK, F_RDLCK, 130, 1, NULL), EAGAIN);
+    CHECK_EQ(lock_part(reader, F_OFD_SETLK, F_RDLCK, 120, 10, NULL), 0);
+    CHECK_ERRNO(lock_part(reader, F_OFD_SETLK, F_WRLCK, 0, 10, NULL), EBADF);
+    CHECK_ERRNO(lock_part(one, F_OFD_SETLK, F_WRLCK, -1, 10, NULL), EINVAL);
+    CHECK_EQ(lock_part(one, F_OFD_SETLK, F_WRLCK, 900, -100, NULL), 0);
+    CHECK_ERRNO(lock_part(two, F_OFD_SETLK, F_WRLCK, 899, 1, NULL), EAGAIN);
+    CHECK_EQ(lock_part(two, F_OFD_SETLK, F_WRLCK, 900, 1, NULL), 0);
+    l = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_END, .l_start = -50, .l_len = 0, .l_pid = 1};
+    CHECK_ERRNO(fcntl(one, F_OFD_SETLK, &l), EINVAL);
+    l.l_pid = 0;
+    CHECK_EQ(fcntl(one, F_OFD_SETLK, &l), 0);
+    CHECK_ERRNO(lock_part(two, F_OFD_SETLK, F_WRLCK, 100000, 1, NULL), EAGAIN);
+    CHECK_EQ(lock_part(one, F_SETLK, F_WRLCK, 500, 10, NULL), 0);         /* the process's */
+    CHECK_EQ(lock_part(two, F_SETLK, F_WRLCK, 500, 10, NULL), 0);
+    CHECK_ERRNO(lock_part(two, F_OFD_SETLK, F_RDLCK, 500, 10, NULL), EAGAIN);
+    CHECK_EQ(lock_part(two, F_OFD_GETLK, F_RDLCK, 505, 1, &l), 0);
+    CHECK_EQ(l.l_pid, getpid());
+    REQUIRE(!pthread_create(&thread, NULL, unlock_later, (void *)(intptr_t)one));
+    CHECK_EQ(lock_part(two, F_OFD_SETLKW, F_WRLCK, 130, 20, NULL), 0);
+    pthread_join(thread, NULL);
+    int same = dup(two);
+    close(two);
+    CHECK_ERRNO(lock_part(one, F_OFD_SETLK, F_WRLCK, 130, 20, NULL), EAGAIN);
+    close(same);
+    CHECK_EQ(lock_part(one, F_OFD_SETLK, F_WRLCK, 130, 20, NULL), 0);
+    close(one);
+    close(reader);
+    CHECK_EQ(unlink(name), 0);
+}
+
 static const struct section sections[] = {
     {"names and modes", names_and_modes},
     {"not waiting", not_waiting},
     {"waiting", waiting},
+    {"locks of open files", locks_of_open_files},
 };
 
 int main(int argc, char **argv)

@@ -97,9 +97,9 @@ static long tmpfs_allocate(struct file *file, int mode, uint64_t offset, uint64_
     }
 }
 
-static long tmpfs_flock(struct file *file, int operation)
+static struct file_locks *tmpfs_locks(struct file *file)
 {
-    return file_lock(&node_of(file)->locks, file, operation);
+    return &node_of(file)->locks;
 }
 
 /* The times of what was written are known at the latest when it is closed. */
@@ -108,6 +108,7 @@ static void tmpfs_release(struct file *file)
     struct tmpfs_node *node = node_of(file);
 
     file_locks_release(&node->locks, file);
+    range_locks_release(&node->locks, file);
     if (file_can_write(file) && node->nlink)
         tmpfs_settle(node);
     tmpfs_node_put(node);
@@ -181,7 +182,7 @@ const struct file_ops tmpfs_file_ops = {
     .stat = tmpfs_stat,
     .change = tmpfs_change,
     .allocate = tmpfs_allocate,
-    .flock = tmpfs_flock,
+    .locks = tmpfs_locks,
     .seal = tmpfs_seal,
     .link = tmpfs_link_file,
     .reopen = tmpfs_reopen,
@@ -194,7 +195,7 @@ const struct file_ops tmpfs_directory_ops = {
     .stat = tmpfs_stat,
     .list = tmpfs_list,
     .change = tmpfs_change,
-    .flock = tmpfs_flock,
+    .locks = tmpfs_locks,
     .reopen = tmpfs_reopen,
     .release = tmpfs_release,
 };
