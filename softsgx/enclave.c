@@ -360,11 +360,31 @@ static int measure_pages(struct softsgx_enclave *e, uint64_t offset, bool zero, 
     return 0;
 }
 
+/* New entries, and the linear mapping with them. While an enclave is built nobody else changes entries, so that this needs no
+ * locked instructions: a heap has a hundred thousand of them. */
+static int enter_pages(struct softsgx_enclave *e, uint64_t address, uint64_t length, uint32_t bits)
+{
+    uint32_t *entry = &e->epcm[(address - e->base) / SGX_PAGE_SIZE], denied = 0;
+
+    for (uint64_t i = 0; i < length / SGX_PAGE_SIZE; i++) {
+        uint32_t now = __atomic_load_n(&entry[i], __ATOMIC_RELAXED);
+
+        denied |= now & EPCM_DENY_MASK;
+        __atomic_store_n(&entry[i], (now & ~EPCM_SGX) | bits, __ATOMIC_RELAXED);
+    }
+    if (EPCM_PT(bits) == SGX_PT_TCS)
+        return 0; /* as inaccessible as the page was before */
+    if (denied || !e->mapped)
+        return sgx_epcm_apply(e, address, length);
+    return mapping_ops->protect(e, address, length, sgx_epcm_prot(bits));
+}
+
 static int add_pages_locked(struct softsgx_enclave *e, uint64_t offset, const void *src, uint64_t length,
                             const struct sgx_secinfo *secinfo, bool measure)
 {
     bool tcs = (secinfo->flags & SGX_SECINFO_PT_MASK) == SGX_SECINFO_TCS;
     uint64_t address = e->base + offset, flags = secinfo->flags;
+    uint32_t private = 0;
     int ret;
 
     if ((e->secs.attributes.flags & SGX_ATTR_INIT) || !addable(e, offset, src, length, tcs))
@@ -375,11 +395,9 @@ static int add_pages_locked(struct softsgx_enclave *e, uint64_t offset, const vo
         return -ENOMEM;
     if (src)
         copy_in(e, offset, src, length, tcs);
-    else if (!tcs && !measure)
-        sgx_private_add(e, address, length);
-    for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
-        sgx_epcm_update(e, address + at, EPCM_SGX, (uint32_t)flags | EPCM_VALID);
-    ret = tcs ? 0 : sgx_epcm_apply(e, address, length); /* a TCS is as inaccessible as the page was before */
+    else if (!tcs && !measure && sgx_private_back(e, address, length))
+        private = EPCM_PRIVATE;
+    ret = enter_pages(e, address, length, (uint32_t)flags | EPCM_VALID | private);
     if (ret) {
         for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
             sgx_epcm_update(e, address + at, EPCM_SGX, 0);

@@ -84,8 +84,8 @@ static inline uint32_t sgx_page_table(uint32_t entry)
 }
 
 /* ---- private.c ---- */
-/* Bulk of zero pages, not accessible yet, may do without an alias. */
-void sgx_private_add(struct softsgx_enclave *e, uint64_t address, uint64_t length);
+/* Bulk of zero pages, not accessible yet, may do without an alias. true: their entries are to say so. */
+bool sgx_private_back(struct softsgx_enclave *e, uint64_t address, uint64_t length);
 void sgx_private_close(struct softsgx_enclave *e);
 /* The page becomes zeroes, and is no memory until it is used again. */
 void sgx_epc_clear(struct softsgx_enclave *e, uint64_t address);

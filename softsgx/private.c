@@ -33,14 +33,11 @@ static int memory_file(struct softsgx_enclave *e)
     return e->memory < 0 ? -errno : 0;
 }
 
-void sgx_private_add(struct softsgx_enclave *e, uint64_t address, uint64_t length)
+bool sgx_private_back(struct softsgx_enclave *e, uint64_t address, uint64_t length)
 {
     const struct sgx_mapping_ops *ops = sgx_mapping();
 
-    if (!ops || !ops->back || !e->mapped || length < WORTH_IT || memory_file(e) || ops->back(e, address, length, -1))
-        return; /* the file serves as well */
-    for (uint64_t at = address; at < address + length; at += SGX_PAGE_SIZE)
-        sgx_epcm_update(e, at, 0, EPCM_PRIVATE);
+    return ops && ops->back && e->mapped && length >= WORTH_IT && !memory_file(e) && !ops->back(e, address, length, -1);
 }
 
 void sgx_private_close(struct softsgx_enclave *e)
