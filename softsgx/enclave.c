@@ -370,7 +370,7 @@ static int enter_pages(struct softsgx_enclave *e, uint64_t address, uint64_t len
         uint32_t now = __atomic_load_n(&entry[i], __ATOMIC_RELAXED);
 
         denied |= now & EPCM_DENY_MASK;
-        __atomic_store_n(&entry[i], (now & ~EPCM_SGX) | bits, __ATOMIC_RELAXED);
+        __atomic_store_n(&entry[i], (now & ~(EPCM_SGX | EPCM_PRIVATE)) | bits, __ATOMIC_RELAXED);
     }
     if (EPCM_PT(bits) == SGX_PT_TCS)
         return 0; /* as inaccessible as the page was before */
@@ -398,10 +398,13 @@ static int add_pages_locked(struct softsgx_enclave *e, uint64_t offset, const vo
     else if (!tcs && !measure && sgx_private_back(e, address, length))
         private = EPCM_PRIVATE;
     ret = enter_pages(e, address, length, (uint32_t)flags | EPCM_VALID | private);
+    /* A host that limits private memory (RLIMIT_DATA, overcommitment) may have some of the other kind. */
+    if (ret && private && !mapping_ops->back(e, address, length, e->file))
+        ret = enter_pages(e, address, length, (uint32_t)flags | EPCM_VALID);
     if (ret) {
         for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
-            sgx_epcm_update(e, address + at, EPCM_SGX, 0);
-        madvise(e->alias + offset, length, MADV_REMOVE); /* private pages are zeroes still, and stay private */
+            sgx_epcm_update(e, address + at, EPCM_SGX | EPCM_PRIVATE, 0);
+        madvise(e->alias + offset, length, MADV_REMOVE);
         sgx_epc_give_pages(length / SGX_PAGE_SIZE);
         return ret;
     }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #define SIZE (8ull << 20)
 #define HEAP (1ull << 20)
@@ -154,6 +155,19 @@ static void nothing_is_left_for_the_next(void)
     }
 }
 
+static void a_host_without_private_memory(void)
+{
+    struct rlimit none = {1 << 20, 1 << 20};
+    int ret = softsgx_process_init();
+
+    CHECK(ret == 0, "process_init: %d", ret);
+    HOLDS(!setrlimit(RLIMIT_DATA, &none));
+    struct softsgx_enclave *e = build();
+    HOLDS(!(sgx_epcm_get(e, TRAP_BASE + HEAP) & EPCM_PRIVATE));
+    memset(at(HEAP), 7, HEAP_SIZE);
+    HOLDS(sgx_enclave_alias(e)[HEAP] == 7 && sgx_enclave_alias(e)[HEAP + HEAP_SIZE - 1] == 7);
+}
+
 int main(int argc, char **argv)
 {
     static const struct trap_test tests[] = {
@@ -162,6 +176,7 @@ int main(int argc, char **argv)
         {"rights_do_not_matter_to_the_processor", rights_do_not_matter_to_the_processor},
         {"a_page_that_needs_it_gets_an_alias", a_page_that_needs_it_gets_an_alias},
         {"what_is_cleared_is_zero", what_is_cleared_is_zero},
+        {"a_host_without_private_memory", a_host_without_private_memory},
         {"nothing_is_left_for_the_next", nothing_is_left_for_the_next},
     };
     return trap_run(tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
