@@ -65,6 +65,7 @@ uint64_t syscall_gate_address(void);
 long ocall_syscall(long nr, long a0, long a1, long a2, long a3, long a4, long a5);
 long ocall_syscall_intr(long nr, long a0, long a1, long a2, long a3, long a4, long a5);
 int ocall_protect(uint64_t address, uint64_t length, int prot); /* page-table permission: advisory, host may ignore */
+int ocall_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4]); /* the host's word, unchecked; 0 or -errno */
 int ocall_watch(int sig, int how);                    /* 0 default, 1 forward to the mailbox, 2 ignore */
 _Noreturn void ocall_exit(int wait_status);           /* the process: low 7 bits = killing signal, else code << 8 */
 /* Tells a debugger that an ELF file was loaded; nothing unless the enclave is a debug enclave. */

@@ -56,6 +56,18 @@ int ocall_status(uint64_t op, long a0, long a1, long a2, long a3)
     return checked_status(ocall(op, a0, a1, a2, a3, 0, 0));
 }
 
+int ocall_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    size_t mark = bounce_mark();
+    void *untrusted_out = bounce_alloc(4 * sizeof(*out));
+    int status = untrusted_out ? checked_status(ocall(VIGIL_OCALL_CPUID, leaf, subleaf, (long)untrusted_out, 0, 0, 0)) : -LINUX_ENOMEM;
+
+    if (!status)
+        untrusted_read(out, untrusted_out, 4 * sizeof(*out));
+    bounce_release(mark);
+    return status;
+}
+
 int ocall_protect(uint64_t address, uint64_t length, int prot)
 {
     return checked_status(ocall(VIGIL_OCALL_PROTECT, (long)address, (long)length, prot, 0, 0, 0));

@@ -3,6 +3,7 @@
  * The OCALL service: what the enclave asks of the host. */
 #include "host/debugger.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,11 @@ uint64_t host_ocall(struct host_thread *thread, const struct host_exit *exit, in
     case VIGIL_OCALL_LOG:
         write_all(host_log_fd, (const char *)a[0], a[1]);
         return 0;
+    case VIGIL_OCALL_CPUID: {
+        uint32_t *out = (uint32_t *)a[2];
+        __cpuid_count((uint32_t)a[0], (uint32_t)a[1], out[0], out[1], out[2], out[3]);
+        return 0;
+    }
     case VIGIL_OCALL_LOADED:
         debugger_object((int)a[0], a[1]);
         return 0;

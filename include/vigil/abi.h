@@ -22,6 +22,7 @@
 #define VIGIL_OCALL_WATCH 8         /* signal, how: host's disposition (0 default, 1 forward to the mailbox, 2 ignore) */
 #define VIGIL_OCALL_FAIL 9          /* reason code: the runtime stops itself (never returns) */
 #define VIGIL_OCALL_MEMORY 10       /* operation, argument, struct vigil_range[], count: dynamic memory -> 0, -errno */
+#define VIGIL_OCALL_CPUID 11        /* leaf, subleaf, uint32_t[4] for EAX EBX ECX EDX -> 0 */
 #define VIGIL_OCALL_LOADED 16       /* host fd, bias: an ELF file was loaded; from debug enclaves only, for debuggers */
 
 #define VIGIL_EXIT_STAGE1 0x100     /* not an OCALL: stage 1 is done, ERESUME */

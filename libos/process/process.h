@@ -72,4 +72,10 @@ uint64_t make_stack(const char *path, const struct program *program, char *cause
 /* Fills argv and envp from the configuration and what the host may say. Does not return on an error. */
 void collect_arguments(struct program *program);
 
+/* ---- cpuid.c ----------------------------------------------------------------------------------------------------- */
+/* EAX, EBX, ECX, EDX, as far as the enclave has what they say. The host's word. */
+void cpuid_get(uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+/* The program is at an instruction that raised #UD: if it is CPUID, it is done. */
+bool cpuid_emulate(struct checkpoint *regs);
+
 #endif

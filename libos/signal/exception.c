@@ -3,6 +3,7 @@
  * The application's hardware exceptions become the signals Linux would send, with the same information. What the
  * processor reports is believed; the host's claim only decides whether it resolved the exception already. */
 #include "libos/signal/signal.h"
+#include "libos/process/process.h"
 #include "libos/rewrite/rewrite.h"
 
 #include <asm/siginfo.h>
@@ -142,15 +143,6 @@ static void page_fault(const struct exception *exc)
 }
 
 /* ---- the rest ---------------------------------------------------------------------------------------------------- */
-static void note_cpuid(const struct checkpoint *regs)
-{
-    uint8_t bytes[2];
-
-    if (!copy_from_user(bytes, (const void *)regs->rip, sizeof(bytes)) && bytes[0] == 0x0f && bytes[1] == 0xa2)
-        log_line(VIGIL_LOG_DEBUG, "CPUID at 0x%lx: not allowed in an enclave and not emulated: SIGILL",
-                 (unsigned long)regs->rip);
-}
-
 static void set_trap(const struct exception *exc)
 {
     struct signal_state *s = current_thread()->signals;
@@ -173,6 +165,8 @@ void libos_exception(struct checkpoint *regs, const struct exception *original)
 
     if (exc->vector == SGX_VEC_UD && rewrite_resume(regs->rip) != regs->rip)
         return; /* in the middle of a jump that has taken a SYSCALL's place: libos_return knows where to go on */
+    if (exc->vector == SGX_VEC_UD && cpuid_emulate(regs))
+        return;
     if (exc->vector == SGX_VEC_UD && is_int3(regs))
         exc->vector = SGX_VEC_BP;
     bool traps = exc->vector == SGX_VEC_BP || exc->vector == SGX_VEC_DB;
@@ -200,7 +194,6 @@ void libos_exception(struct checkpoint *regs, const struct exception *original)
         force(SIGTRAP, SI_KERNEL, 0);
         break;
     case SGX_VEC_UD:
-        note_cpuid(regs);
         force(SIGILL, ILL_ILLOPN, regs->rip);
         break;
     case SGX_VEC_MF:

@@ -4,6 +4,7 @@
 #define _GNU_SOURCE
 #include "fake_internal.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -253,6 +254,12 @@ void mitigation_code_loaded(uint64_t start, uint64_t end)
 
 void mitigation_memory_changed(void)
 {
+}
+
+int ocall_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+    __cpuid_count(leaf, subleaf, out[0], out[1], out[2], out[3]);
+    return 0;
 }
 
 int ocall_protect(uint64_t address, uint64_t length, int prot)

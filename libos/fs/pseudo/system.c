@@ -55,51 +55,6 @@ void system_processors(struct processors *p)
 }
 
 /* ---- processors -------------------------------------------------------------------------------------------------- */
-/* CPUID cannot be asked inside. What the enclave's own code needs is there, and what its XFRM turns on. */
-static void show_flags(struct text *text)
-{
-    uint64_t xfrm = enclave_xfrm();
-
-    text_add(text, "flags\t\t: fpu tsc cx8 cmov mmx fxsr sse sse2 syscall nx lm constant_tsc rep_good nopl pni ssse3 "
-                   "cx16 sse4_1 sse4_2 "
-                   "popcnt xsave rdrand lahf_lm fsgsbase");
-    if (xfrm & 1u << 2)
-        text_add(text, " avx");
-    if ((xfrm & 7u << 5) == 7u << 5)
-        text_add(text, " avx512f");
-    if ((xfrm & 3u << 17) == 3u << 17)
-        text_add(text, " amx_tile");
-    text_add(text, "\n");
-}
-
-long show_cpuinfo(const struct pseudo_at *at, struct text *text)
-{
-    struct processors *p = kmalloc(sizeof(*p));
-
-    (void)at;
-    if (!p)
-        return -ENOMEM;
-    system_processors(p);
-    for (uint32_t i = 0, core = 0; i <= p->last; i++) {
-        if (!(p->mask[i / 64] >> i % 64 & 1))
-            continue;
-        text_add(text,
-                 "processor\t: %u\nvendor_id\t: unknown\ncpu family\t: 6\nmodel\t\t: 0\nmodel name\t: x86-64 with SGX\n"
-                 "stepping\t: 0\nphysical id\t: 0\nsiblings\t: %u\ncore id\t\t: %u\ncpu cores\t: %u\napicid\t\t: "
-                 "%u\nfpu\t\t: yes\n"
-                 "fpu_exception\t: yes\ncpuid level\t: 0\nwp\t\t: yes\n",
-                 i, p->count, core, p->count, i);
-        show_flags(text);
-        text_add(
-            text,
-            "bugs\t\t:\nclflush size\t: 64\ncache_alignment\t: 64\naddress sizes\t: 46 bits physical, 48 bits virtual\n"
-            "power management:\n\n");
-        core++;
-    }
-    kfree(p);
-    return 0;
-}
-
 static unsigned long time_ticks(const struct __kernel_old_timeval *t)
 {
     return (unsigned long)t->tv_sec * 100 + (unsigned long)t->tv_usec / 10000;
