@@ -209,6 +209,8 @@ int paths_init(void);
 long path_from_user(struct path **out, int dirfd, long user_path, uint32_t flags);
 long path_from_string(struct path **out, int dirfd, const char *string, uint32_t flags);
 void path_free(struct path *path);
+/* A link of the host's that leads to something inside, in the end: that (for path_free). NULL: it is the host's to follow. */
+struct path *path_through_link(const struct path *link);
 const char *path_name(const struct path *path);      /* to remember: a name inside that means the same later */
 const void *path_to_host(const struct path *path);   /* in bounce memory; NULL: none left */
 long path_set_cwd(const char *inside);

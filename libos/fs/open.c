@@ -97,6 +97,12 @@ static struct file *open_trusted(const struct path *path, const struct vigil_tru
     return trusted_file_new(trusted, host_fd, kept, path_name(path), error);
 }
 
+/* A link at the end that is to be followed is looked at first. */
+static bool links_are_ours(int flags)
+{
+    return !(flags & (O_PATH | O_NOFOLLOW)) && (flags & (O_CREAT | O_EXCL)) != (O_CREAT | O_EXCL);
+}
+
 struct file *open_path(const struct path *path, int flags, int mode, int *error)
 {
     flags &= OPEN_KNOWN;
@@ -110,7 +116,18 @@ struct file *open_path(const struct path *path, int flags, int mode, int *error)
     *error = trusted ? 0 : may_open(path, &flags);
     if (*error)
         return NULL;
-    struct file *file = open_host(path, flags, mode, error);
+    struct file *file = open_host(path, links_are_ours(flags) ? flags | O_NOFOLLOW : flags, mode, error);
+    if (!file && links_are_ours(flags) && (*error == -ELOOP || *error == -ENOTDIR)) {
+        struct path *through = path_through_link(path);
+        if (through)
+            file = open_inside(through, flags, mode, error);
+        else
+            file = open_host(path, flags, mode, error);
+        path_free(through);
+        return file;
+    }
+    if (file && !(flags & O_NOFOLLOW))
+        file->flags &= ~(uint32_t)O_NOFOLLOW;
     if (file && !trusted && !policy_strict())
         policy_check(path); /* says what it let pass */
     return file;

@@ -89,7 +89,12 @@ long stat_path(const struct path *path, struct stat *stat, bool follow)
     const void *untrusted_path = path_to_host(path);
     if (!untrusted_path)
         return -ENOMEM;
-    long status = stat_host(AT_FDCWD, untrusted_path, follow ? 0 : AT_SYMLINK_NOFOLLOW, stat);
+    long status = stat_host(AT_FDCWD, untrusted_path, AT_SYMLINK_NOFOLLOW, stat);
+    if (!status && follow && (stat->st_mode & S_IFMT) == S_IFLNK) {
+        struct path *through = path_through_link(path);
+        status = through ? stat_path(through, stat, false) : stat_host(AT_FDCWD, untrusted_path, 0, stat);
+        path_free(through);
+    }
     bounce_release(mark);
     if (status == -ENOENT && path->above_mount) {
         synthetic_directory_stat(stat);

@@ -190,6 +190,74 @@ static void tree(void)
     CHECK_EQ(unlink("plain"), 0);
 }
 
+/* Links to what a process sees as its own, and to files in memory. */
+static void read_through(const char *name, const char *want)
+{
+    char text[64] = "";
+    int fd = open(name, O_RDONLY);
+
+    CHECK(fd >= 0);
+    CHECK(read(fd, text, sizeof(text) - 1) > 0);
+    CHECK(!strcmp(text, want));
+    close(fd);
+}
+
+static void links_out(void)
+{
+    char shared[64], comm[64] = "";
+    struct stat one, two;
+
+    snprintf(shared, sizeof(shared), "/dev/shm/dirs-%d", (int)getpid());
+    int fd = open("/proc/self/comm", O_RDONLY);
+    CHECK(read(fd, comm, sizeof(comm) - 1) > 0);
+    close(fd);
+    CHECK_EQ(symlink("/proc/self/comm", "own"), 0);
+    CHECK_EQ(symlink("own", "own-again"), 0);
+    CHECK_EQ(symlink("/proc/thread-self/../comm", "own-relative"), 0);
+    read_through("own", comm);
+    read_through("own-again", comm);
+    CHECK_EQ(symlink(shared, "memory"), 0);
+    CHECK_ERRNO(open("memory", O_RDONLY), ENOENT);
+    CHECK_ERRNO(stat("memory", &one), ENOENT);
+    CHECK_ERRNO(open("memory", O_RDONLY | O_NOFOLLOW), ELOOP);
+    CHECK_ERRNO(open("memory", O_WRONLY | O_CREAT | O_EXCL, 0600), EEXIST);
+    fd = open("memory", O_WRONLY | O_CREAT, 0600);
+    CHECK(fd >= 0);
+    CHECK_EQ(write(fd, "in memory", 9), 9);
+    close(fd);
+    read_through("memory", "in memory");
+    read_through(shared, "in memory");
+    CHECK_EQ(stat("memory", &one), 0);
+    CHECK_EQ(stat(shared, &two), 0);
+    CHECK_EQ(one.st_ino, two.st_ino);
+    CHECK_EQ(one.st_size, 9);
+    CHECK_EQ(lstat("memory", &two), 0);
+    CHECK(S_ISLNK(two.st_mode));
+    CHECK_EQ(unlink(shared), 0);
+    CHECK_EQ(symlink("/dev/null", "nothing"), 0);
+    fd = open("nothing", O_WRONLY | O_TRUNC);
+    CHECK_EQ(write(fd, "x", 1), 1);
+    close(fd);
+    CHECK_EQ(symlink("loop", "loop"), 0);
+    CHECK_ERRNO(open("loop", O_RDONLY), ELOOP);
+    CHECK_ERRNO(stat("loop", &one), ELOOP);
+    CHECK_EQ(symlink("/proc/self", "directory"), 0);
+    DIR *d = opendir("directory");
+    CHECK(d != NULL);
+    if (d)
+        closedir(d);
+    CHECK_EQ(mkdir("plain", 0700), 0);
+    CHECK_EQ(symlink("plain", "to-plain"), 0);
+    d = opendir("to-plain");
+    CHECK(d != NULL);
+    if (d)
+        closedir(d);
+    for (const char *const *name = (const char *const[]){"own", "own-again", "own-relative", "memory", "nothing", "loop", "directory",
+                                                         "to-plain", NULL}; *name; name++)
+        CHECK_EQ(unlink(*name), 0);
+    CHECK_EQ(rmdir("plain"), 0);
+}
+
 int main(int argc, char **argv)
 {
     static const struct section sections[] = {
@@ -198,6 +266,7 @@ int main(int argc, char **argv)
         { "where we are", where_we_are },
         { "errors", errors },
         { "a tree", tree },
+        { "links out", links_out },
     };
     tempdir_enter(argc, argv);
     return RUN_SECTIONS(sections, argc, argv);
