@@ -26,7 +26,7 @@ test: build
 
 # Real programs of Debian in full, in every cell (make test has short versions).
 real: build
-	@VIGIL_REAL=full VIGIL_BUILD=$(CURDIR)/$(BUILD) timeout -k 10 7200 /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/real
+	@tests/real/all.py $(BUILD) $(REAL)
 
 # What AEX-Notify costs the end-to-end tests in wall time: all cells interleaved, ROUNDS=5 of them.
 matrix: build

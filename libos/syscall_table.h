@@ -75,6 +75,10 @@ SYSCALL(25, mremap)
 SYSCALL(26, msync)
 SYSCALL(27, mincore)
 SYSCALL(28, madvise) /* partial: advice that changes contents; the rest is accepted */
+SYSCALL(29, shmget) /* partial: segments are this process's alone */
+SYSCALL(30, shmat) /* partial: each attachment is a copy, as shared mappings of files are */
+SYSCALL(31, shmctl)
+SYSCALL(67, shmdt)
 SYSCALL(149, mlock) /* partial: accepted: pages of an enclave are the host's to keep */
 SYSCALL(150, munlock)
 SYSCALL(151, mlockall) /* partial: as mlock */
@@ -266,18 +270,14 @@ SYSCALL(305, clock_adjtime) /* partial: asked only */
 #ifndef REFUSED
 #define REFUSED(nr, name, why)
 #endif
-REFUSED(29, shmget, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(30, shmat, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(31, shmctl, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(64, semget, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(65, semop, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(66, semctl, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(67, shmdt, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(68, msgget, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(69, msgsnd, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(70, msgrcv, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(71, msgctl, "System V's shared memory, semaphores and messages are between processes")
-REFUSED(220, semtimedop, "System V's shared memory, semaphores and messages are between processes")
+REFUSED(64, semget, "System V's semaphores and messages are between processes")
+REFUSED(65, semop, "System V's semaphores and messages are between processes")
+REFUSED(66, semctl, "System V's semaphores and messages are between processes")
+REFUSED(68, msgget, "System V's semaphores and messages are between processes")
+REFUSED(69, msgsnd, "System V's semaphores and messages are between processes")
+REFUSED(70, msgrcv, "System V's semaphores and messages are between processes")
+REFUSED(71, msgctl, "System V's semaphores and messages are between processes")
+REFUSED(220, semtimedop, "System V's semaphores and messages are between processes")
 REFUSED(240, mq_open, "between processes: POSIX message queues")
 REFUSED(241, mq_unlink, "between processes: POSIX message queues")
 REFUSED(242, mq_timedsend, "between processes: POSIX message queues")

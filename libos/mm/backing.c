@@ -318,6 +318,17 @@ struct file *backing_at(uint64_t addr, uint64_t *offset, uint64_t *end, bool *sh
     return file;
 }
 
+uint32_t backing_count(const void *object)
+{
+    uint32_t count = 0;
+
+    lock(&backing_lock);
+    for (const struct backing *b = first; b; b = b->next)
+        count += b->file->object == object;
+    unlock(&backing_lock);
+    return count;
+}
+
 bool backing_may_write(uint64_t start, uint64_t end)
 {
     const struct backing *b;

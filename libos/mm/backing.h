@@ -30,6 +30,9 @@ struct file *backing_at(uint64_t addr, uint64_t *offset, uint64_t *end, bool *sh
 /* Shared mappings of files that are only read cannot be made writable. */
 bool backing_may_write(uint64_t start, uint64_t end);
 
+/* How many mappings there are of the file that is this object (struct file's). */
+uint32_t backing_count(const void *object);
+
 extern uint32_t backing_shared_count; /* of shared mappings: without any, reads and writes need not look */
 
 #endif

@@ -50,7 +50,7 @@ static void replaced(uint64_t addr, uint64_t length, int flags)
     backing_drop(addr, addr + page_up(length));
 }
 
-static long map_file(uint64_t addr, uint64_t length, int prot, int flags, struct file *file, uint64_t offset)
+long mm_map_file(uint64_t addr, uint64_t length, int prot, int flags, struct file *file, uint64_t offset)
 {
     bool shared = (flags & MAP_TYPE) != MAP_PRIVATE;
     char probe;
@@ -115,9 +115,16 @@ long sys_mmap(SYSCALL_ARGS)
     if (type != MAP_PRIVATE && (prot & PROT_WRITE) && !file_can_write(file))
         result = -EACCES;
     else
-        result = map_file(addr, length, prot, flags, file, offset);
+        result = mm_map_file(addr, length, prot, flags, file, offset);
     file_put(file);
     return result;
+}
+
+long mm_unmap_backed(uint64_t addr, uint64_t length)
+{
+    rewrite_code_gone(addr, addr + length);
+    backing_drop(addr, addr + length);
+    return mm_unmap(addr, length);
 }
 
 long sys_munmap(SYSCALL_ARGS)
@@ -126,9 +133,7 @@ long sys_munmap(SYSCALL_ARGS)
 
     if (!page_aligned(start) || end <= start)
         return -EINVAL;
-    rewrite_code_gone(start, end);
-    backing_drop(start, end);
-    return mm_unmap(start, end - start);
+    return mm_unmap_backed(start, end - start);
 }
 
 long sys_mprotect(SYSCALL_ARGS)
@@ -170,7 +175,7 @@ static long remap_file(struct file *file, uint64_t offset, bool shared, uint64_t
         return -ENOMEM;
     if (shared)
         (void)backing_sync(addr, addr + old_length);
-    long to = map_file(fixed ? new_addr : 0, new_length, shared ? prot : PROT_RW, fixed | (shared ? MAP_SHARED : MAP_PRIVATE), file,
+    long to = mm_map_file(fixed ? new_addr : 0, new_length, shared ? prot : PROT_RW, fixed | (shared ? MAP_SHARED : MAP_PRIVATE), file,
                        offset);
     if (to < 0)
         return to;

@@ -38,6 +38,9 @@ long mm_map_flags(uint64_t addr, uint64_t length, int prot, int flags, uint32_t 
 /* Somewhere around [start, end), readable and writable: no farther from it than MM_NEAR, and below if there is room. */
 #define MM_NEAR (1ull << 30)
 long mm_map_near(uint64_t start, uint64_t end, uint64_t length);
+/* calls.c: a file is mapped, or what is behind any mapping taken away, with all that hangs on it. */
+long mm_map_file(uint64_t addr, uint64_t length, int prot, int flags, struct file *file, uint64_t offset);
+long mm_unmap_backed(uint64_t addr, uint64_t length);
 long mm_remap(uint64_t addr, uint64_t old_length, uint64_t new_length, int flags, uint64_t new_addr);
 uint64_t mm_brk(uint64_t addr);
 /* Forget the contents: the pages read as zero afterwards. -ENOMEM if part of the range is not mapped. */

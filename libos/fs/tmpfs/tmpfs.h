@@ -23,6 +23,7 @@ struct tmpfs_node {
                      * than the write */
     uint32_t seals;             /* F_SEAL_*: only files of memfd_create may have other than F_SEAL_SEAL */
     bool may_link;              /* O_TMPFILE: has had no name yet */
+    bool segment;               /* System V shared memory (mm/shm.c) */
     struct store data;          /* of a regular file */
     char *target;               /* of a link */
     struct pipe *fifo;          /* of a named pipe, once it has been opened; under tmpfs_lock */
