@@ -4,8 +4,9 @@
  *
  * Without dynamic memory application memory is RWX in the EPCM and unmeasured: what it contains at first is the host's
  * choice, and what it contains later may be an earlier mapping's data. So every page is looked at, and zeroed if it is not
- * zero, between being mapped and first becoming accessible; areas that start as PROT_NONE are marked VMA_STALE and zeroed when that changes. The page
- * tables (ocall_protect) follow the program's protections so that stray accesses fault; they are the host's and advisory.
+ * zero, between being mapped and first becoming accessible; areas that start as PROT_NONE are marked VMA_STALE, and this is
+ * done when that changes. The page tables (ocall_protect) follow the program's protections so that stray accesses fault;
+ * they are the host's and advisory.
  * With dynamic memory pages are added, zeroed by the processor, when they are first touched. See pages.h. */
 #include "libos/mm/backing.h"
 #include "libos/mm/pages.h"
@@ -247,13 +248,13 @@ int mm_unmap(uint64_t addr, uint64_t length)
     return (int)leave(0);
 }
 
-/* Zeroes the areas of [start, end) that were never accessible. They end at borders made by split_at. */
-static int open_stale(uint64_t start, uint64_t end)
+/* Makes zeroes with prot of the areas of [start, end) that were never accessible. They end at borders made by split_at. */
+static int open_stale(uint64_t start, uint64_t end, int prot)
 {
     for (struct vma *v = area_at(start); v && v->start < end; v = area_at(v->end)) {
         if (!(v->flags & VMA_STALE))
             continue;
-        if (pages_open(v->start, v->end, PROT_RW))
+        if (pages_open(v->start, v->end, prot))
             return -ENOMEM;
         v->flags &= ~VMA_STALE;
     }
@@ -263,9 +264,12 @@ static int open_stale(uint64_t start, uint64_t end)
 /* [start, end) is fully mapped and bordered. */
 static int protect_run(uint64_t start, uint64_t end, int prot)
 {
-    if (prot != PROT_NONE && open_stale(start, end))
+    const struct vma *first = area_at(start);
+    bool opened = prot != PROT_NONE && (first->flags & VMA_STALE) && first->end >= end; /* a thread's new stack */
+
+    if (prot != PROT_NONE && open_stale(start, end, prot))
         return -ENOMEM;
-    if (!edmm_on() && pages_set(start, end, PROT_NONE, prot)) /* in one go: what it was does not matter */
+    if (!edmm_on() && !opened && pages_set(start, end, PROT_NONE, prot)) /* in one go: what it was does not matter */
         return -ENOMEM;
     for (uint64_t at = start; at < end;) {
         struct vma *v = area_at(at);

@@ -364,7 +364,8 @@ static void instructions_in_between_once(void)
 {
     /* push %rbx ; mov %rdi,%rbx ; test %edi,%edi ; mov $nr,%eax ; jz 1f ; mov $nr,%eax ; 1: lea 8(%rbx),%rsi ; syscall ;
      * lea (%rax,%rsi),%rax ; pop %rbx ; ret */
-    static const char bytes[] = "\x53\x48\x89\xfb\x85\xff\xb8\x27\0\0\0\x74\x05\xb8\x27\0\0\0\x48\x8d\x73\x08\x0f\x05\x48\x8d\x04\x30\x5b\xc3";
+    static const char bytes[] = "\x53\x48\x89\xfb\x85\xff\xb8\x27\0\0\0\x74\x05"
+                                "\xb8\x27\0\0\0\x48\x8d\x73\x08\x0f\x05\x48\x8d\x04\x30\x5b\xc3";
     char *p = page_at(NULL);
 
     memcpy(p, bytes, sizeof(bytes) - 1);
