@@ -201,7 +201,7 @@ SYSCALL(42, connect)
 SYSCALL(43, accept)
 SYSCALL(44, sendto)
 SYSCALL(45, recvfrom)
-SYSCALL(46, sendmsg) /* partial: no MSG_ZEROCOPY; descriptors of objects inside cannot be sent */
+SYSCALL(46, sendmsg) /* partial: no MSG_ZEROCOPY; descriptors of objects inside only through a socketpair */
 SYSCALL(47, recvmsg)
 SYSCALL(48, shutdown)
 SYSCALL(49, bind)

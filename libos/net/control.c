@@ -42,24 +42,63 @@ static int *numbers(struct control *c, size_t *count)
 }
 
 /* ---- out --------------------------------------------------------------------------------------------------------- */
-static long rights_out(struct control *c)
+#define RIGHTS_MAX 253              /* descriptors in a message, as Linux has it */
+
+struct sending {
+    uint32_t count, tokens;
+    struct file *file[RIGHTS_MAX];  /* so that another thread's close does not make the number another file's */
+    int token[RIGHTS_MAX];          /* descriptors of the host's */
+};
+
+static long right_out(struct file *socket, struct file *file, struct sending *sending)
+{
+    const struct socket *s = socket_of(socket);
+
+    if (file->host_fd >= 0)
+        return file->host_fd;
+    if (!s || !s->peer_end) {
+        log_line(VIGIL_LOG_DEBUG, "a descriptor of an object inside the enclave (pipe, event counter) can only be sent through a pair of "
+                 "sockets: EINVAL");
+        return -EINVAL;
+    }
+    long token = flight_begin(file, s->peer_end);
+    if (token >= 0)
+        sending->token[sending->tokens++] = (int)token;
+    return token;
+}
+
+static long rights_out(struct file *socket, struct control *c, struct sending **sending)
 {
     size_t count;
     int *fd = numbers(c, &count);
 
+    if (!*sending && !(*sending = kzalloc(sizeof(**sending))))
+        return -ENOMEM;
+    struct sending *s = *sending;
+    if (count > RIGHTS_MAX - s->count)
+        return -EINVAL;
     for (size_t i = 0; i < count; i++) {
         struct file *file = file_from_fd(fd[i]);
         if (!file)
             return -EBADF;
-        int host_fd = file->host_fd;
-        file_put(file);
-        if (host_fd < 0) {
-            log_line(VIGIL_LOG_DEBUG, "descriptor %d is of an object inside the enclave (pipe, event counter): it cannot be sent", fd[i]);
-            return -EINVAL;
-        }
-        fd[i] = host_fd;
+        s->file[s->count++] = file;
+        long host_fd = right_out(socket, file, s);
+        if (host_fd < 0)
+            return host_fd;
+        fd[i] = (int)host_fd;
     }
     return 0;
+}
+
+void sending_end(struct sending *s, bool sent)
+{
+    for (uint32_t i = 0; s && !sent && i < s->tokens; i++)
+        flight_cancel(s->token[i]);
+    for (uint32_t i = 0; s && i < s->count; i++)
+        file_put(s->file[i]);
+    for (uint32_t i = 0; s && i < s->tokens; i++)
+        host_close(s->token[i]);
+    kfree(s);
 }
 
 static void credentials_out(struct control *c)
@@ -80,7 +119,7 @@ static bool level_known(const struct control *c)
     return c->level == SOL_SOCKET || c->level == IPPROTO_IP || c->level == SOL_IPV6_LEVEL || c->level == SOL_UDP_LEVEL;
 }
 
-long control_for_host(void *control, size_t length)
+long control_for_host(struct file *socket, void *control, size_t length, struct sending **sending)
 {
     size_t at = 0;
     bool bad;
@@ -90,7 +129,7 @@ long control_for_host(void *control, size_t length)
         if (!level_known(c))
             status = -EINVAL;
         else if (c->level == SOL_SOCKET && c->type == SCM_RIGHTS)
-            status = rights_out(c);
+            status = rights_out(socket, c, sending);
         else if (c->level == SOL_SOCKET && c->type == SCM_CREDENTIALS)
             credentials_out(c);
     }
@@ -98,24 +137,29 @@ long control_for_host(void *control, size_t length)
 }
 
 /* ---- in ---------------------------------------------------------------------------------------------------------- */
-static struct file *adopt(int host_fd)
+static struct file *adopt(int host_fd, bool peek)
 {
     struct stat stat;
     long status = stat_host(host_fd, NULL, 0, &stat), flags = host_call(__NR_fcntl, NET_INT_LIMIT, host_fd, F_GETFL, 0, 0, 0);
 
     if (!status && (stat.st_mode & S_IFMT) == S_IFSOCK)
         return socket_adopt(host_fd);
+    struct file *inside = !status && (stat.st_mode & S_IFMT) == S_IFREG ? flight_end(&stat, peek) : NULL;
+    if (inside) {
+        host_close(host_fd);
+        return inside;
+    }
     return host_file_new(host_fd, flags < 0 ? O_RDWR : (uint32_t)flags & ~(uint32_t)O_CREAT, NULL);
 }
 
 /* How many have arrived; those that found no number are closed. */
-static size_t rights_in(struct control *c, bool cloexec)
+static size_t rights_in(struct control *c, bool cloexec, bool peek)
 {
     size_t count, installed = 0;
     int *fd = numbers(c, &count);
 
     for (size_t i = 0; i < count; i++) {
-        struct file *file = fd[i] < 0 ? NULL : installed < i ? (host_close(fd[i]), NULL) : adopt(fd[i]);
+        struct file *file = fd[i] < 0 ? NULL : installed < i ? (host_close(fd[i]), NULL) : adopt(fd[i], peek);
         long number = file ? fd_install(file, 0, cloexec) : -EMFILE;
         if (number >= 0)
             fd[installed++] = (int)number;
@@ -132,7 +176,7 @@ static void credentials_in(struct control *c)
         id[0] = (int)process_pid();
 }
 
-long control_from_host(void *control, size_t *length, uint32_t *flags, bool cloexec)
+long control_from_host(void *control, size_t *length, uint32_t *flags, bool cloexec, bool peek)
 {
     size_t at = 0, begin = 0;
     bool bad;
@@ -146,7 +190,7 @@ long control_from_host(void *control, size_t *length, uint32_t *flags, bool cloe
             continue;
         size_t wanted;
         numbers(c, &wanted);
-        size_t got = rights_in(c, cloexec);
+        size_t got = rights_in(c, cloexec, peek);
         if (got == wanted)
             continue;
         *flags |= MSG_CTRUNC;

@@ -276,6 +276,7 @@ static long read_message(struct message *m, struct io *io, uint64_t user, void *
 static long send_user_message(struct file *file, uint64_t user, uint32_t flags)
 {
     struct address address, host;
+    struct sending *sending = NULL;
     struct message m;
     struct io io;
     void *control;
@@ -291,9 +292,10 @@ static long send_user_message(struct file *file, uint64_t user, uint32_t flags)
     if (!status && control && copy_from_user(control, (void *)m.control, m.control_length))
         status = -EFAULT;
     if (!status && control)
-        status = control_for_host(control, m.control_length);
+        status = control_for_host(file, control, m.control_length, &sending);
     if (!status)
         status = socket_send(file, &io, flags, named ? &host : NULL, control, m.control_length);
+    sending_end(sending, status >= 0);
     io_free(&io);
     kfree(control);
     return status;
@@ -330,7 +332,7 @@ static long receive_user_message(struct file *file, uint64_t user, uint32_t flag
     struct received r = {.from = &from, .control = control ? control : none, .control_length = m.control_length};
     long result = socket_receive(file, &io, flags, &r);
     if (result >= 0)
-        status = control_from_host(r.control, &r.control_length, &r.flags, flags & MSG_CMSG_CLOEXEC);
+        status = control_from_host(r.control, &r.control_length, &r.flags, flags & MSG_CMSG_CLOEXEC, flags & MSG_PEEK);
     if (result >= 0 && !status)
         status = give_message(user, &m, &r);
     io_free(&io);

@@ -44,6 +44,7 @@ struct socket {
     lock_t lock;                    /* guards the names */
     struct address local, peer;     /* of UNIX sockets, as the program calls them; length 0: not known here */
     struct address host_local;      /* if it is bound to a path: what the host calls it */
+    uint64_t end, peer_end;         /* of those that socketpair has made: numbers of the two ends; 0: another one */
     struct socket *next_named;      /* all those, under names_lock */
 };
 
@@ -96,7 +97,20 @@ long socket_receive(struct file *file, struct io *io, uint32_t flags, struct rec
 /* ---- control.c --------------------------------------------------------------------------------------------------- */
 /* Translates control data in place, descriptors inside to those of the host and back. Coming in, descriptors are installed;
  * *length shrinks and *flags gets MSG_CTRUNC if there is no room for them. */
-long control_for_host(void *control, size_t length);
-long control_from_host(void *control, size_t *length, uint32_t *flags, bool cloexec);
+struct sending;                     /* what is held until the message is out; NULL: nothing */
+long control_for_host(struct file *socket, void *control, size_t length, struct sending **sending);
+void sending_end(struct sending *sending, bool sent);
+/* peek: the message is still there afterwards. */
+long control_from_host(void *control, size_t *length, uint32_t *flags, bool cloexec, bool peek);
+
+/* ---- flight.c ---------------------------------------------------------------------------------------------------- */
+/* A descriptor of the host's that stands for an object inside while it is on its way to that end; or -errno. */
+long flight_begin(struct file *file, uint64_t to);
+/* It has not been sent. */
+void flight_cancel(int token);
+/* The object that a file of the host's stands for, with a reference, or NULL. stays: it may be asked for again. */
+struct file *flight_end(const struct stat *stat, bool stays);
+/* That end is closed: nobody will receive what is on its way there. */
+void flights_forget(uint64_t to);
 
 #endif

@@ -139,6 +139,8 @@ static void socket_release(struct file *file)
 
     if (s->host_local.length)
         forget_name(s);
+    if (s->end)
+        flights_forget(s->end);
     host_close(file->host_fd);
     kfree(s);
 }
@@ -298,6 +300,8 @@ static long host_pair(int family, int type, int protocol, int host_fds[2])
     return status;
 }
 
+static uint64_t last_end;
+
 long sys_socketpair(SYSCALL_ARGS)
 {
     int family = (int)a0, type = (int)a1, host_fds[2];
@@ -310,6 +314,11 @@ long sys_socketpair(SYSCALL_ARGS)
         return status;
     ends[0] = new_socket(host_fds[0], family, type, (int)a2);
     ends[1] = new_socket(host_fds[1], family, type, (int)a2);
+    if (ends[0] && ends[1] && family == AF_UNIX) {
+        struct socket *one = ends[0]->object, *two = ends[1]->object;
+        one->end = two->peer_end = __atomic_add_fetch(&last_end, 1, __ATOMIC_RELAXED);
+        two->end = one->peer_end = __atomic_add_fetch(&last_end, 1, __ATOMIC_RELAXED);
+    }
     if (ends[0] && ends[1])
         return install_pair(ends, type & SOCK_CLOEXEC, a3);
     for (int i = 0; i < 2; i++)

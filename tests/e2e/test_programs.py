@@ -62,6 +62,8 @@ def test_events(vigil, section, hz):
     "broken datagrams",
     "broken packets",
     "headers",
+    "objects",
+    "timeouts of accepted",
 ])
 def test_messages(vigil, section, hz):
     check(vigil, "net_msg", hz, "--only", section)

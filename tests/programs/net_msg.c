@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -243,6 +244,100 @@ static void headers(void)
     close(pair[0]), close(pair[1]);
 }
 
+/* ---- descriptors of what is not the kernel's alone ------------------------------------------------------------------- */
+static long send_fds(int to, const int *fds, unsigned count, int flags)
+{
+    union { struct cmsghdr head; char bytes[CMSG_SPACE(8 * sizeof(int))]; } control = {0};
+    struct iovec data = {"d", 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(count * sizeof(int))};
+
+    control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), fds, count * sizeof(int));
+    return sendmsg(to, &message, flags);
+}
+
+static unsigned receive_fds(int from, int *fds, int flags)
+{
+    union { struct cmsghdr head; char bytes[CMSG_SPACE(8 * sizeof(int))]; } control = {0};
+    char byte;
+    struct iovec data = {&byte, 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+    CHECK_EQ(recvmsg(from, &message, flags), 1);
+    if (!CMSG_FIRSTHDR(&message))
+        return 0;
+    unsigned count = (unsigned)((control.head.cmsg_len - CMSG_LEN(0)) / sizeof(int));
+    memcpy(fds, CMSG_DATA(&control.head), count * sizeof(int));
+    return count;
+}
+
+static void objects(void)
+{
+    int pair[2], ends[2], fds[8], event = eventfd(3, EFD_NONBLOCK);
+    uint64_t value = 0;
+    char text[8];
+
+    REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0 && pipe(ends) == 0 && event >= 0);
+    CHECK_EQ(send_fds(pair[0], (int[]){ends[1], event, pair[1]}, 3, 0), 1);
+    CHECK_EQ(close(ends[1]), 0);
+    CHECK_EQ(receive_fds(pair[1], fds, MSG_PEEK), 3);
+    CHECK_EQ(write(fds[0], "peek", 4), 4);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    CHECK_EQ(receive_fds(pair[1], fds, MSG_CMSG_CLOEXEC), 3);
+    CHECK_EQ(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
+    CHECK_EQ(write(fds[0], "pipe", 4), 4);
+    CHECK_EQ(read(ends[0], text, 8), 8);
+    CHECK(!memcmp(text, "peekpipe", 8));
+    CHECK_EQ(read(fds[1], &value, 8), 8);
+    CHECK_EQ(value, 3);
+    CHECK_ERRNO(read(event, &value, 8), EAGAIN);
+    for (int i = 0; i < 3; i++)
+        close(fds[i]);
+    CHECK_EQ(read(ends[0], text, 8), 0);                 /* that was the last writing end */
+    close(ends[0]);
+    /* One that could not be sent is not on its way, and one that is not received goes with the socket. */
+    REQUIRE(pipe(ends) == 0);
+    CHECK_ERRNO(send_fds(pair[0], (int[]){ends[1], 9999}, 2, 0), EBADF);
+    CHECK_EQ(fcntl(pair[0], F_SETFL, O_NONBLOCK), 0);
+    while (send(pair[0], "filling", 7, 0) > 0)
+        ;
+    CHECK_ERRNO(send_fds(pair[0], &ends[1], 1, 0), EAGAIN);
+    close(pair[0]);
+    close(pair[1]);
+    REQUIRE(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == 0);
+    CHECK_EQ(send_fds(pair[0], &ends[1], 1, 0), 1);
+    CHECK_EQ(close(ends[1]), 0);
+    CHECK_EQ(close(pair[1]), 0);
+    CHECK_EQ(read(ends[0], text, 8), 0);
+    close(pair[0]);
+    close(ends[0]);
+    close(event);
+}
+
+static void timeouts_of_accepted(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval timeout = {0, 50000}, got = {9, 9};
+    socklen_t length = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0);
+    char byte;
+
+    REQUIRE(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 2) == 0);
+    CHECK_EQ(getsockname(listener, (struct sockaddr *)&address, &length), 0);
+    CHECK_EQ(setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout)), 0);
+    CHECK_EQ(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+    int accepted = accept(listener, NULL, NULL);
+    length = sizeof(got);
+    CHECK_EQ(getsockopt(accepted, SOL_SOCKET, SO_RCVTIMEO, &got, &length), 0);
+    CHECK(got.tv_sec == 0 && got.tv_usec > 0);
+    CHECK_ERRNO(recv(accepted, &byte, 1, 0), EAGAIN);
+    CHECK_ERRNO(accept(listener, NULL, NULL), EAGAIN);
+    close(accepted);
+    close(client);
+    close(listener);
+}
+
 int main(int argc, char **argv)
 {
     const struct section sections[] = {
@@ -256,6 +351,8 @@ int main(int argc, char **argv)
         { "broken datagrams", broken_datagrams },
         { "broken packets", broken_packets },
         { "headers", headers },
+        { "objects", objects },
+        { "timeouts of accepted", timeouts_of_accepted },
     };
     return RUN_SECTIONS(sections, argc, argv);
 }
