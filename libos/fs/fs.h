@@ -209,6 +209,8 @@ int paths_init(void);
 long path_from_user(struct path **out, int dirfd, long user_path, uint32_t flags);
 long path_from_string(struct path **out, int dirfd, const char *string, uint32_t flags);
 void path_free(struct path *path);
+/* What the program calls the host's file of this absolute name. False: it cannot see it, or the name is too long. */
+bool path_from_host(const char *host, char *inside, size_t size);
 /* A link of the host's that leads to something inside, in the end: that (for path_free). NULL: it is the host's to follow. */
 struct path *path_through_link(const struct path *link);
 const char *path_name(const struct path *path);      /* to remember: a name inside that means the same later */

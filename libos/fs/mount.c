@@ -87,6 +87,32 @@ const char *mount_rest(const struct mount *m, const char *inside)
     return rest;
 }
 
+/* The mount that the host's name lies in, the innermost one. */
+static const struct mount *mount_of_host(const char *host)
+{
+    const struct mount *best = NULL;
+
+    for (uint32_t i = 0; i < mount_count; i++) {
+        const struct mount *m = &mounts[i];
+        size_t n = m->host_length;
+        if (m->fs || strncmp(host, m->host, n) || (n > 1 && host[n] && host[n] != '/'))
+            continue;
+        if (!best || n > best->host_length)
+            best = m;
+    }
+    return best;
+}
+
+bool path_from_host(const char *host, char *inside, size_t size)
+{
+    const struct mount *m = mount_of_host(host);
+    const char *rest = m ? host + m->host_length : "";
+
+    while (*rest == '/')
+        rest++;
+    return m && path_normalise(inside, size, m->inside, *rest ? rest : ".");
+}
+
 /* The part of a mount point behind directory, or NULL if it does not lie below. */
 static const char *behind(const struct mount *m, const char *directory)
 {

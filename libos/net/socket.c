@@ -114,6 +114,21 @@ static void forget_name(struct socket *s)
     unlock(&names_lock);
 }
 
+/* Another process has bound it: a name that the program can use, or none. */
+static void name_of_other(struct address *address, const struct address *host)
+{
+    char path[ADDRESS_SIZE + 1] = {0}, inside[ADDRESS_SIZE + 1];
+
+    memcpy(path, host->bytes + 2, host->length - 2);
+    if (path[0] != '/') /* as that process called it from where it was */
+        return;
+    *address = (struct address){.length = 2, .family = AF_UNIX};
+    if (!path_from_host(path, inside, sizeof(inside)) || strlen(inside) >= 108)
+        return;
+    memcpy(address->bytes + 2, inside, strlen(inside) + 1);
+    address->length = (uint32_t)(2 + strlen(inside) + 1);
+}
+
 void socket_name_inside(struct address *address)
 {
     struct address host = *address;
@@ -122,15 +137,17 @@ void socket_name_inside(struct address *address)
         return;
     address_end_path(&host);
     lock(&names_lock);
-    for (struct socket *s = named; s; s = s->next_named) {
-        if (s->host_local.length == host.length && !memcmp(s->host_local.bytes, host.bytes, host.length)) {
-            lock(&s->lock);
-            *address = s->local;
-            unlock(&s->lock);
-            break;
-        }
+    struct socket *s = named;
+    while (s && (s->host_local.length != host.length || memcmp(s->host_local.bytes, host.bytes, host.length)))
+        s = s->next_named;
+    if (s) {
+        lock(&s->lock);
+        *address = s->local;
+        unlock(&s->lock);
     }
     unlock(&names_lock);
+    if (!s)
+        name_of_other(address, &host);
 }
 
 static void socket_release(struct file *file)

@@ -449,11 +449,24 @@ static long bound_to(const char *path)
     return fd;
 }
 
-/* Who sent it, as the program calls it; it can be answered by that name. One that was bound elsewhere keeps the host's. */
+/* Another process, whose socket has the name `directory` with `end` behind it. */
+static void send_from_outside(const char *directory, const char *end)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX}, own = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s/receiver", host_root());
+    snprintf(own.sun_path, sizeof(own.sun_path), "%s%s", directory, end);
+    assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+    assert_int_equal(sendto(fd, "abc", 3, 0, (struct sockaddr *)&to, sizeof(to)), 3);
+    close(fd);
+    unlink(own.sun_path);
+}
+
+/* Who sent it, as the program calls it; it can be answered by that name. */
 static void senders_have_names_inside(void **state)
 {
     struct sockaddr_un got = {0}, name = {.sun_family = AF_UNIX, .sun_path = "/receiver"};
-    char host[128];
     int length;
 
     (void)state;
@@ -477,8 +490,21 @@ static void senders_have_names_inside(void **state)
     prepare(sizeof(name));
     assert_int_equal(sys(__NR_recvfrom, receiver, DATA, 10, MSG_DONTWAIT, NAME, LENGTH), 3);
     copy_from_user(&got, (void *)NAME, sizeof(got));
-    snprintf(host, sizeof(host), "%s/sender", host_root());
-    assert_string_equal(got.sun_path, host);
+    assert_string_equal(got.sun_path, "/sender");
+
+    /* Other processes' sockets: one that the program can see, and one that it cannot. */
+    send_from_outside(host_root(), "/outside");
+    prepare(sizeof(name));
+    assert_int_equal(sys(__NR_recvfrom, receiver, DATA, 10, MSG_DONTWAIT, NAME, LENGTH), 3);
+    copy_from_user(&got, (void *)NAME, sizeof(got));
+    copy_from_user(&length, (void *)LENGTH, sizeof(length));
+    assert_string_equal(got.sun_path, "/outside");
+    assert_int_equal(length, 2 + sizeof("/outside"));
+    send_from_outside(host_root(), ".elsewhere");
+    prepare(sizeof(name));
+    assert_int_equal(sys(__NR_recvfrom, receiver, DATA, 10, MSG_DONTWAIT, NAME, LENGTH), 3);
+    copy_from_user(&length, (void *)LENGTH, sizeof(length));
+    assert_int_equal(length, 2);
     close_all(receiver);
 }
 
