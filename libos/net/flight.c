@@ -5,7 +5,7 @@
  * inside cannot go to another process. A host can deliver late, twice or not at all, but nothing that is not on its way. */
 #include "libos/net/net.h"
 
-#define FLIGHT_MAX 64
+#define FLIGHT_MAX 4096     /* as many as a process may have open, more or less */
 
 struct flight {
     struct flight *next;

@@ -4,6 +4,8 @@
  * a system call: whatever replaces SYSCALL instructions must not show. */
 #include "check.h"
 
+#include <link.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -415,6 +417,63 @@ static void at_the_end_of_a_page(void)
     both_ways(at_the_end_of_a_page_once);
 }
 
+/* The C library's code becomes writable and executable again while threads are in its system calls. */
+static struct { uintptr_t start, end; } library;
+static atomic_bool threads_end;
+
+static int find_library(struct dl_phdr_info *info, size_t size, void *unused)
+{
+    uintptr_t at = (uintptr_t)nanosleep;
+
+    (void)size;
+    (void)unused;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + p->p_vaddr;
+        if (p->p_type != PT_LOAD || !(p->p_flags & PF_X) || at - start >= p->p_memsz)
+            continue;
+        library.start = start & ~(uintptr_t)(PAGE - 1);
+        library.end = (start + p->p_memsz + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+    }
+    return 0;
+}
+
+static void *call_again_and_again(void *unused)
+{
+    struct timespec soon = {0, 1000};
+    int fds[2];
+    char c;
+
+    while (!threads_end) {
+        CHECK_EQ(nanosleep(&soon, NULL), 0);
+        REQUIRE(!pipe(fds));
+        CHECK_EQ(write(fds[1], "x", 1), 1);
+        CHECK_EQ(read(fds[0], &c, 1), 1);
+        close(fds[0]);
+        close(fds[1]);
+    }
+    return unused;
+}
+
+static void code_in_use_is_changed(void)
+{
+    pthread_t threads[3];
+
+    dl_iterate_phdr(find_library, NULL);
+    REQUIRE(library.end > library.start);
+    for (int i = 0; i < 3; i++)
+        REQUIRE(!pthread_create(&threads[i], NULL, call_again_and_again, NULL));
+    for (int i = 0; i < 4; i++) {
+        sleep_ms(5);
+        CHECK_EQ(mprotect((void *)library.start, library.end - library.start, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
+        sleep_ms(5);
+        CHECK_EQ(mprotect((void *)library.start, library.end - library.start, PROT_READ | PROT_EXEC), 0);
+    }
+    threads_end = true;
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+}
+
 static const struct section sections[] = {
     {"code is changed in place", code_is_changed_in_place},
     {"code takes the place of code", code_takes_the_place_of_code},
@@ -428,6 +487,7 @@ static const struct section sections[] = {
     {"at the end of a page", at_the_end_of_a_page},
     {"instructions in between", instructions_in_between},
     {"interrupted calls begin again", interrupted_calls_begin_again},
+    {"code in use is changed", code_in_use_is_changed},
 };
 
 int main(int argc, char **argv)
