@@ -3,7 +3,7 @@
  * epoll. Objects inside forward their wake-ups to the set; files of the host are watched by an epoll set of the host,
  * which knows about edges. What the host reports is only believed of files it was asked about, and of a one-shot interest once.
  * A wait looks at the objects inside and makes one call of the host, however many files of the host there are. */
-#include "libos/fs/fs.h"
+#include "libos/fs/epoll.h"
 #include "libos/signal/signal.h"
 
 #include <linux/eventpoll.h>
@@ -12,45 +12,14 @@
 
 #define EVENTS_MAX 256          /* at a time: who wants more asks again */
 #define BUCKETS_FIRST 16u
-#define NESTED_MAX 4            /* sets in sets, as on Linux */
 #define INPUT_FLAGS (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE | EPOLLWAKEUP)
 #define ALWAYS (EPOLLERR | EPOLLHUP)
 #define NS_PER_MS 1000000ll
 #define INT_LIMIT 0x7fffffff
 
-struct event { uint32_t events; uint64_t data; } __attribute__((packed));
-
-/* Holds no reference: a file that goes away leaves its sets (epoll_forget). */
-struct interest {
-    struct interest *next;      /* in its bucket */
-    struct interest *next_inside, **at_inside;
-    struct interest *next_of_file, **at_of_file;
-    struct epoll *set;
-    struct file *file;
-    int fd;
-    bool disabled;              /* one shot, and fired */
-    uint32_t round;             /* of waiting in which it was last reported */
-    uint64_t id;                /* the host's name for it: fd below, which change of the set above */
-    struct event event;
-    struct waiter waiter;       /* in the object's queue, if it is inside */
-};
-
-struct epoll {
-    struct epoll *next;         /* all sets, under sets_lock */
-    lock_t lock;
-    struct interest **buckets;  /* by fd */
-    uint32_t size, count, on_host; /* size: a power of two, or 0 */
-    uint32_t ids, rounds;
-    const struct file *file;    /* that it is behind */
-    bool host_first;            /* objects inside took all the room last time */
-    struct interest *inside;    /* who was reported goes to the end */
-    struct wait_queue changed;
-};
-
 static lock_t sets_lock;        /* before a set's lock; nobody takes a table's under it */
 static lock_t files_lock;       /* the files' lists of interests; the last one taken */
 static struct epoll *sets;
-static const struct file_ops epoll_ops;
 
 /* ---- interests, under the set's lock ----------------------------------------------------------------------------- */
 static struct interest **bucket(const struct epoll *e, uint32_t fd)
@@ -277,36 +246,7 @@ static long control(struct file *set, int operation, int fd, struct file *file, 
     return status;
 }
 
-/* ---- sets in sets, under sets_lock ------------------------------------------------------------------------------- */
-/* Levels of sets below this one; more than there may be if `wanted` is among them. */
-static unsigned levels_below(struct epoll *e, const struct epoll *wanted, unsigned depth)
-{
-    unsigned most = 0;
-
-    if (e == wanted || depth > NESTED_MAX)
-        return NESTED_MAX + 1;
-    lock(&e->lock);
-    for (const struct interest *i = e->inside; i; i = i->next_inside) {
-        unsigned levels = i->file->ops == &epoll_ops ? 1 + levels_below(i->file->object, wanted, depth + 1) : 0;
-        most = levels > most ? levels : most;
-    }
-    unlock(&e->lock);
-    return most;
-}
-
-static unsigned levels_above(const struct epoll *e, unsigned depth)
-{
-    unsigned most = 0;
-
-    if (depth > NESTED_MAX)
-        return depth;
-    for (const struct interest *i = e->file->interests; i; i = i->next_of_file) {
-        unsigned levels = 1 + levels_above(i->set, depth + 1);
-        most = levels > most ? levels : most;
-    }
-    return most;
-}
-
+/* ---- sets in sets ------------------------------------------------------------------------------------------------ */
 static long control_nested(struct file *set, int operation, int fd, struct file *file, const struct event *event)
 {
     long status = 0;
@@ -314,8 +254,7 @@ static long control_nested(struct file *set, int operation, int fd, struct file 
     lock(&sets_lock);
     if (operation == EPOLL_CTL_ADD && event->events & EPOLLEXCLUSIVE)
         status = -EINVAL;
-    else if (operation == EPOLL_CTL_ADD &&
-             levels_above(set->object, 0) + levels_below(file->object, set->object, 0) >= NESTED_MAX + 1)
+    else if (operation == EPOLL_CTL_ADD && !epoll_may_nest(file->object, set->object))
         status = -ELOOP;
     if (!status)
         status = control(set, operation, fd, file, event);
@@ -626,7 +565,7 @@ static void epoll_release(struct file *file)
     kfree(e);
 }
 
-static const struct file_ops epoll_ops = {
+const struct file_ops epoll_ops = {
     .stat = epoll_stat,
     .ready = epoll_ready,
     .queue = epoll_queue,
