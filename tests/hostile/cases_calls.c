@@ -178,9 +178,9 @@ static uint64_t lie_interrupted(struct lie_call *c)
 static uint64_t lie_start_and_fail(struct lie_call *c)
 {
     (void)c->honest(c);
-    struct timespec t = {0, 10000000};
-    if (hostile_now->value == 1) /* it runs before the answer is there */
-        nanosleep(&t, NULL);
+    /* 1: it runs, and has made an OCALL, before the answer is there. Ten seconds at most. */
+    for (int i = 0; hostile_now->value == 1 && i < 10000 && atomic_load(&hostile_last_caller) == c->thread; i++)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
     return (uint64_t)-EAGAIN;
 }
 

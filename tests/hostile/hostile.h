@@ -41,6 +41,7 @@ extern const struct hostile_case *hostile_now;
 extern const struct hostile_case hostile_calls[], hostile_sockets[], hostile_memory[], hostile_start[], hostile_trusted[];
 
 /* lies.c */
+extern struct host_thread *_Atomic hostile_last_caller; /* who made the last OCALL */
 uint64_t lie_result(struct lie_call *c);        /* does nothing and answers value */
 uint64_t lie_after_all(struct lie_call *c);     /* does it and answers value */
 uint64_t lie_for_ever(struct lie_call *c);      /* EINTR, until the path is over */

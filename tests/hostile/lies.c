@@ -10,6 +10,7 @@
 const struct hostile_case *hostile_now;
 static _Atomic bool on_path;    /* between the path's two marks */
 static _Atomic long calls;
+struct host_thread *_Atomic hostile_last_caller;
 
 uint64_t __real_host_ocall(struct host_thread *thread, const struct host_exit *exit, int *thread_ends);
 uint64_t __wrap_host_ocall(struct host_thread *thread, const struct host_exit *exit, int *thread_ends);
@@ -54,6 +55,7 @@ uint64_t __wrap_host_ocall(struct host_thread *thread, const struct host_exit *e
 {
     struct lie_call call = {.thread = thread, .exit = exit, .a = exit->args + 1, .honest = honest, .thread_ends = thread_ends};
 
+    atomic_store(&hostile_last_caller, thread);
     look_for_marks(exit);
     if (!hostile_now->lie || !(atomic_load(&on_path) || hostile_now->options & EVERYWHERE) || !matches(exit))
         return honest(&call);
