@@ -117,8 +117,10 @@ static int load(const struct image *image, const struct sgx_secs *secs, const st
     status = softsgx_init(enclave, &image->sigstruct);
     if (status)
         return fail(error, einit_refusal(status), status);
-    if (!host_plain(options) && !softsgx_accelerate(enclave))
+    if (!host_plain(options) && !softsgx_accelerate(enclave)) {
         host_fast_eenter = softsgx_fast_eenter;
+        host_fast_bases = softsgx_fast_bases;
+    }
     softsgx_set_tick_hz(options->tick_hz);
     if (options->loaded)
         options->loaded(options->loaded_arg);
@@ -180,6 +182,7 @@ const struct sgx_backend backend_software = {
     .protect = protect,
     .memory = memory,
     .thread_init = thread_init,
+    .thread_fast = softsgx_fast_self,
     .thread_exit = softsgx_thread_exit,
     .sigaction = softsgx_sigaction,
     .print_stats = print_stats,

@@ -13,7 +13,12 @@
 .text
 
 /* void enclave_enter(thread RDI, argument RSI, struct host_exit *RDX)
- * Enters at CSSA=0 and comes back at the next EEXIT of this thread. The enclave gives RSP and RBP back as they were. */
+ * Enters at CSSA=0 and comes back at the next EEXIT of this thread that asks for more than a system call: those are made
+ * here (if host_direct), with no more between the enclave and the kernel than the registers' change. The enclave gives RSP
+ * and RBP back as they were. Between enclave_left and the next EENTER FS and GS may be the enclave's: nothing here uses
+ * TLS, a signal makes them the host's, and so does host_fast_bases before we return. */
+#define FRAME_THREAD 8
+#define FRAME_OUT    16
 .globl enclave_enter
 .type enclave_enter, @function
 enclave_enter:
@@ -24,21 +29,33 @@ enclave_enter:
     pushq %r14
     pushq %r15
     pushq %rdx
-    movq HT_TCS(%rdi), %rbx
+    pushq %rdi
+    subq $8, %rsp
     movq %rsi, %rdi
+enter:
+    movq FRAME_THREAD(%rsp), %rdx
+    movq HT_TCS(%rdx), %rbx
     leaq aep(%rip), %rcx
     movl $EENTER, %eax
-    movq host_fast_eenter(%rip), %r10
-    testq %r10, %r10
+    movq host_fast_eenter(%rip), %r9
+    testq %r9, %r9
     jz enclave_eenter
+    movq HT_FAST(%rdx), %r10
     leaq enclave_left(%rip), %r11
-    call *%r10                         /* comes back only if it cannot */
+    call *%r9                          /* comes back only if it cannot */
 .globl enclave_eenter
 enclave_eenter:
     ENCLU
 enclave_left:
     cld
-    popq %rax
+    cmpb $0, host_direct(%rip)
+    je enclave_asks
+    testq %rdi, %rdi
+    jz direct_syscall                  /* VIGIL_OCALL_SYSCALL */
+    cmpq $VIGIL_OCALL_SYSCALL_INTR, %rdi
+    je direct_syscall_intr
+enclave_asks:
+    movq FRAME_OUT(%rsp), %rax
     movq %rdi, 0(%rax)
     movq %rsi, 8(%rax)
     movq %rdx, 16(%rax)
@@ -47,6 +64,12 @@ enclave_left:
     movq %r10, 40(%rax)
     movq %r11, 48(%rax)
     movq %r12, 56(%rax)
+    movq FRAME_THREAD(%rsp), %rdi
+    movq HT_FAST(%rdi), %rdi
+    testq %rdi, %rdi
+    jz 1f
+    call *host_fast_bases(%rip)
+1:  addq $24, %rsp
     popq %r15
     popq %r14
     popq %r13
@@ -54,6 +77,31 @@ enclave_left:
     popq %rbp
     popq %rbx
     ret
+
+/* The OCALL's arguments RSI RDX R8 R9 R10 R11 R12 become the kernel's RAX RDI RSI RDX R10 R8 R9. */
+.macro ARGUMENTS_TO_KERNEL
+    movq %rsi, %rax
+    movq %rdx, %rdi
+    movq %r8, %rsi
+    movq %r9, %rdx
+    movq %r11, %r8
+    movq %r12, %r9
+.endm
+.if VIGIL_OCALL_SYSCALL
+.error "direct_syscall"
+.endif
+direct_syscall:
+    ARGUMENTS_TO_KERNEL
+    syscall
+    movq %rax, %rdi
+    jmp enter
+direct_syscall_intr:
+    ARGUMENTS_TO_KERNEL
+    movq FRAME_THREAD(%rsp), %rbx
+    addq $HT_PENDING, %rbx
+    call intr_check
+    movq %rax, %rdi
+    jmp enter
 
 /* The AEP. RAX=3, RBX=TCS, RCX=AEP; RSP and RBP are those of enclave_enter's EENTER. Uses no stack, owns nothing: with
  * AEX-Notify stage 1 may never come back here.
@@ -114,24 +162,34 @@ host_syscall_intr:
     movq 24(%r12), %r10
     movq 32(%r12), %r8
     movq 40(%r12), %r9
+    call intr_check
+    popq %r12
+    popq %rbx
+    ret
+
+/* The system call in the registers; RBX = the mailbox. */
 .globl intr_check, intr_end, intr_eintr
 intr_check:
     cmpq $0, (%rbx)
     jne intr_eintr
     syscall
 intr_end:
-    popq %r12
-    popq %rbx
     ret
 intr_eintr:
     movq $-EINTR, %rax
     jmp intr_end
 
-/* The backend's own EENTER, with softsgx_fast_eenter's protocol. NULL: ENCLU it is. */
-.bss
+.data
 .balign 8
-.globl host_fast_eenter
+.globl host_fast_eenter, host_fast_bases, host_direct
 host_fast_eenter:
     .quad 0
+host_fast_bases:
+    .quad host_bases_are
+host_direct:
+    .byte 1
+.text
+host_bases_are:
+    ret
 
 .section .note.GNU-stack, "", @progbits

@@ -7,6 +7,7 @@
 #define HT_TCS     0
 #define HT_CLAIM   8
 #define HT_PENDING 16
+#define HT_FAST    64
 
 #ifndef __ASSEMBLER__
 #include "host/host.h"
@@ -22,6 +23,7 @@ struct host_thread {
     uint64_t tcs;
     uint32_t claim, pad;          /* signal of a fault in the enclave, until the AEP has told stage 1 */
     struct vigil_shared shared;   /* what the enclave sees of us */
+    void *fast;                   /* the backend's, for host_fast_eenter; NULL: none */
     _Atomic int occupied;         /* a host thread uses this TCS (futex word) */
     _Atomic pid_t tid;
     uint64_t ordinal;
@@ -35,7 +37,11 @@ extern __thread struct host_thread *host_current;
 /* entry.S */
 void enclave_enter(const struct host_thread *thread, uint64_t rdi, struct host_exit *out);
 long host_syscall_intr(const uint64_t *pending, long nr, const uint64_t args[6]);
+/* The backend's own EENTER and what goes with it, with the protocol of softsgx_fast_eenter. NULL: ENCLU it is. */
 extern void (*host_fast_eenter)(void);
+extern void (*host_fast_bases)(void *self);
+/* Are plain system calls done at the border, without host_ocall? */
+extern bool host_direct;
 extern char aep[], aep_check[], aep_check_end[], aep_eenter[], aep_resume[], aep_resume_end[];
 extern char enclave_eenter[], intr_check[], intr_end[], intr_eintr[];
 
@@ -48,6 +54,7 @@ struct sgx_backend {
     int (*protect)(uint64_t address, uint64_t length, int prot);   /* 0 or -errno */
     int (*memory)(uint32_t operation, uint64_t address, uint64_t length, uint64_t argument); /* VIGIL_MEMORY_; 0 or -errno */
     int (*thread_init)(uint64_t ordinal);   /* ordinal: how many threads were started before */
+    void *(*thread_fast)(void);             /* of the calling thread, for host_thread.fast; the function may be NULL */
     void (*thread_exit)(void);
     int (*sigaction)(int sig, void (*handler)(int, siginfo_t *, void *));  /* handler NULL: default action */
     void (*print_stats)(int fd);

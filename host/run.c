@@ -16,6 +16,7 @@
 
 _Static_assert(HT_TCS == offsetof(struct host_thread, tcs), "entry.S");
 _Static_assert(HT_CLAIM == offsetof(struct host_thread, claim), "entry.S");
+_Static_assert(HT_FAST == offsetof(struct host_thread, fast), "entry.S");
 _Static_assert(HT_PENDING == offsetof(struct host_thread, shared) + VIGIL_SHARED_PENDING, "entry.S");
 _Static_assert(offsetof(struct vigil_shared, pending) == VIGIL_SHARED_PENDING, "abi.h");
 
@@ -61,10 +62,12 @@ void host_thread_loop(struct host_thread *thread, uint64_t argument)
     struct host_exit exit;
     int ends = 0;
 
+    thread->fast = backend->thread_fast ? backend->thread_fast() : NULL;
     while (!ends) {
         enclave_enter(thread, argument, &exit);
         argument = host_ocall(thread, &exit, &ends);
     }
+    thread->fast = NULL;
 }
 
 /* Signals that reached this thread too late for its program are the process's: somebody else takes them. */

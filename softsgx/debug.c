@@ -40,6 +40,7 @@ static int write_tcs(struct softsgx_enclave *e, uint64_t address, const void *bu
     if (flags & ~(SGX_TCS_DBGOPTIN | SGX_TCS_AEXNOTIFY))
         return -EINVAL;
     __atomic_store_n((uint64_t *)sgx_epc(e, address), flags, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&e->changes, 1, __ATOMIC_SEQ_CST);
     return 0;
 }
 

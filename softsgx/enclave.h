@@ -37,6 +37,8 @@ struct softsgx_enclave {
     uint32_t *page_epoch;    /* size / 4096 entries, lazily backed: the epoch of the last EMODPR or EMODT */
     uint32_t epoch;          /* tracking (track.c) */
     uint32_t inside[2];      /* threads inside, by the parity of the epoch in which they entered */
+    uint32_t changes;        /* counts what could make a later check of an entry end otherwise: rights and pages taken away,
+                              * a debugger's write to a TCS */
     struct sgx_secs secs;    /* constant once ATTRIBUTES.INIT is set */
     uint8_t isvfamilyid[16], isvextprodid[16]; /* the hidden part of the SECS, from SIGSTRUCT */
     uint32_t xsave_size;     /* of the XSAVE area in an SSA frame, from XFRM */

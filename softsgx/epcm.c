@@ -18,12 +18,22 @@ static uint32_t *entry_of(const struct softsgx_enclave *e, uint64_t address)
     return &e->epcm[(address - e->base) / SGX_PAGE_SIZE];
 }
 
+/* Could a page that a check has let pass be refused now? */
+static bool takes_away(uint32_t before, uint32_t after)
+{
+    const uint32_t good = EPCM_VALID | EPCM_RWX, bad = EPCM_PENDING | EPCM_MODIFIED | EPCM_BLOCKED | EPCM_DENY_MASK;
+
+    return (before & EPCM_VALID) && ((before & ~after & good) || (after & ~before & bad) || EPCM_PT(before) != EPCM_PT(after));
+}
+
 uint32_t sgx_epcm_update(struct softsgx_enclave *e, uint64_t address, uint32_t clear, uint32_t set)
 {
     uint32_t *entry = entry_of(e, address), old = __atomic_load_n(entry, __ATOMIC_RELAXED);
 
     while (!__atomic_compare_exchange_n(entry, &old, (old & ~clear) | set, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
         ;
+    if (takes_away(old, (old & ~clear) | set))
+        __atomic_add_fetch(&e->changes, 1, __ATOMIC_SEQ_CST);
     return old;
 }
 

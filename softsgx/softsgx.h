@@ -89,10 +89,14 @@ int softsgx_debug_write(struct softsgx_enclave *enclave, uint64_t address, const
  * are in enclaves must not be cancelled, nor setuid() and the like be called, from then on. -ENOENT: no ENCLU is followed
  * by a two-byte NOP (66 90) or UD2. Any error leaves the enclave as it was: slower. */
 int softsgx_accelerate(struct softsgx_enclave *enclave);
-/* Not a C function. With RAX = 2, RBX = TCS, RCX = AEP and R11 = where EEXIT is to come back to (what RCX is after EENTER),
- * called in place of ENCLU with RSP a multiple of 16: enters the enclave, or returns with R10 and flags clobbered if ENCLU
- * has to be executed. */
+/* Not a C function. With RAX = 2, RBX = TCS, RCX = AEP, R11 = where EEXIT is to come back to (what RCX is after EENTER) and
+ * R10 = 0, called in place of ENCLU with RSP a multiple of 16: enters the enclave, or returns with R10 and flags clobbered if
+ * ENCLU has to be executed.
+ * R10 = softsgx_fast_self(): the host has no need of FS and GS at R11. They may be the enclave's there, and at the next such
+ * call, until softsgx_fast_bases(softsgx_fast_self()) or a signal makes them the host's again. */
 void softsgx_fast_eenter(void);
+void *softsgx_fast_self(void); /* of a registered thread; not one more after softsgx_thread_exit */
+void softsgx_fast_bases(void *self); /* clobbers RAX and flags only */
 
 /* ---- interrupts ----------------------------------------------------------------------------------------------- */
 

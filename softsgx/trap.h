@@ -30,13 +30,45 @@
 #define TRAP_FAST_TARGET  (TRAP_FAST + 40)
 #define TRAP_FAST_FSBASE  (TRAP_FAST + 48)
 #define TRAP_FAST_GSBASE  (TRAP_FAST + 56)
-#define TRAP_STAT         (TRAP_FAST + 80)
+#define TRAP_FAST_RSP     (TRAP_FAST + 64)
+#define TRAP_FAST_XCR0    (TRAP_FAST + 72)
+#define TRAP_AGAIN        (TRAP_FAST + 80)
+#define TRAP_AGAIN_TCS    (TRAP_AGAIN + 0)
+#define TRAP_AGAIN_AEP    (TRAP_AGAIN + 8)
+#define TRAP_AGAIN_ENCLAVE (TRAP_AGAIN + 16)
+#define TRAP_AGAIN_PAGE   (TRAP_AGAIN + 24)
+#define TRAP_AGAIN_GPR    (TRAP_AGAIN + 32)
+#define TRAP_AGAIN_ENTRY  (TRAP_AGAIN + 40)
+#define TRAP_AGAIN_XFRM   (TRAP_AGAIN + 48)
+#define TRAP_AGAIN_CHANGES (TRAP_AGAIN + 56)
+#define TRAP_AGAIN_DBGOPTIN (TRAP_AGAIN + 60)
+#define TRAP_RETURN_TO    (TRAP_AGAIN + 64)
+#define TRAP_NEXT_RETURN  (TRAP_AGAIN + 72)
+#define TRAP_STAT         (TRAP_AGAIN + 80)
 #define TRAP_STAT_EENTER  TRAP_STAT
 #define TRAP_STAT_EEXIT   (TRAP_STAT + 24)
 #define TRAP_STAT_EDECCSSA (TRAP_STAT + 32)
+#define TRAP_STEP         (TRAP_STAT + 64)
+#define TRAP_STEP_ACTIVE  (TRAP_STEP + 16)
+#define TRAP_STEP_OVER    (TRAP_STEP + 24)
+#define TRAP_TICK_PARKED  (TRAP_STEP + 96)
+#define TRAP_XCR0         160
+#define TRAP_ENCLAVE      184
+#define TRAP_TCS          192
+#define TRAP_SAVED_XCR0   216
+#define TRAP_DBGOPTIN     224
+#define TRAP_SAVED_TF     225
+#define TRAP_EPOCH        228
 #define TCS_CSSA          24
 #define TCS_AEP           40
 #define TCS_INACTIVE      0
+#define TCS_ACTIVE_BIT    0
+#define GPR_URSP          144
+#define GPR_URBP          152
+/* Of struct softsgx_enclave. */
+#define ENCLAVE_EPOCH     48
+#define ENCLAVE_INSIDE    52
+#define ENCLAVE_CHANGES   60
 
 #define TRAP_FL_TF 0x000100
 #define TRAP_FL_NT 0x004000
@@ -85,6 +117,20 @@ struct trap_fast {
     struct sgx_tcs *tcs;
     uint64_t rcx, target, fsbase, gsbase, rsp;
     uint64_t xcr0;          /* the machine's, as the last signal frame outside the enclave had it */
+    /* What the checks of this thread's last EENTER at CSSA=0 have found. They hold while the enclave's count of changes
+     * (enclave.h) is what it was before them. */
+    struct trap_again {
+        uint64_t tcs, aep;      /* RBX and RCX; tcs 0: nothing is known */
+        struct softsgx_enclave *enclave;
+        struct sgx_tcs *page;
+        struct sgx_gprsgx *gpr; /* of frame 0 */
+        struct trap_thread **entry;
+        uint64_t xfrm;
+        uint32_t changes;
+        bool dbgoptin;
+    } again;
+    uint64_t return_to;     /* an EEXIT to here leaves FS and GS to softsgx_fast_bases; 0: none does */
+    uint64_t next_return;   /* return_to, from the commit of the EENTER that is being made */
 };
 
 struct trap_thread {

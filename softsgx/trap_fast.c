@@ -6,7 +6,8 @@
  *   Inside, an ENCLU that is followed by a two-byte NOP or by UD2 becomes a jump, when the enclave is initialised and has
  *   not been entered yet, to its copy of the template in trap_fast.S. That does EEXIT and EDECCSSA itself and leaves the
  *   other leaves to a trap that is cheaper than #UD.
- *   Outside, the host may call softsgx_fast_eenter in front of its ENCLU.
+ *   Outside, the host may call softsgx_fast_eenter in front of its ENCLU. Entries that are like the thread's last one are
+ *   not checked again.
  *
  * What is different from a trap: the arithmetic flags are lost; the enclave finds a jump when it reads its own code; a
  * debugger that steps sees the template. So it is a choice, and a thread that is being stepped takes the traps.
@@ -21,6 +22,10 @@
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
+
+_Static_assert(offsetof(struct softsgx_enclave, epoch) == ENCLAVE_EPOCH, "trap_fast.S");
+_Static_assert(offsetof(struct softsgx_enclave, inside) == ENCLAVE_INSIDE, "trap_fast.S");
+_Static_assert(offsetof(struct softsgx_enclave, changes) == ENCLAVE_CHANGES, "trap_fast.S");
 
 #define REGIONS 16
 #define SITES 64
@@ -38,7 +43,7 @@ extern const char sgx_fast_slow_end[], sgx_fast_eenter_committed[], sgx_fast_een
 #define AT(label) ((uint64_t)sgx_fast_##label - (uint64_t)sgx_fast_template)
 
 struct region {
-    const struct softsgx_enclave *enclave;  /* NULL: free. Written last, read without a lock */
+    struct softsgx_enclave *enclave;        /* NULL: free. Written last, read without a lock */
     uint64_t start, end;                    /* the copies */
     struct trap_thread **table;             /* by page of ELRANGE that GS points to */
     size_t table_size;
@@ -91,6 +96,7 @@ static bool claim_page(struct trap_thread *t, struct region *r, uint64_t gsbase)
     if (__atomic_compare_exchange_n(t->fast.entry, &there, t, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST) || there == t)
         return true;
     __atomic_store_n(&r->off, true, __ATOMIC_SEQ_CST); /* two threads share the page */
+    __atomic_add_fetch(&r->enclave->changes, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(t->fast.entry, NULL, __ATOMIC_SEQ_CST);
     t->fast.entry = NULL;
     return false;
@@ -121,15 +127,35 @@ void sgx_fast_update(struct trap_thread *t)
 }
 
 /* ---- EENTER ---- */
+/* For the next entry, if that is like this one. */
+static void remember(struct trap_thread *t, const struct sgx_cpu *in, uint64_t aep, uint32_t changes, bool open)
+{
+    struct softsgx_enclave *e = in->enclave;
+
+    if (in->gpr[SGX_RAX] && t->fast.again.tcs == in->tcs)
+        return; /* of a stay at CSSA=1: the entry at CSSA=0 is as it was */
+    t->fast.again.tcs = 0;
+    if (in->gpr[SGX_RAX] || !open)
+        return;
+    t->fast.again = (struct trap_again){
+        .tcs = in->tcs, .aep = aep, .enclave = e, .page = t->fast.tcs, .entry = t->fast.entry, .xfrm = in->xcr0,
+        .gpr = (struct sgx_gprsgx *)sgx_epc(e, e->base + sgx_frame_offset(e, t->fast.tcs, 0) +
+                                                   (uint64_t)e->secs.ssaframesize * SGX_PAGE_SIZE - sizeof(struct sgx_gprsgx)),
+        .changes = changes, .dbgoptin = in->dbgoptin,
+    };
+}
+
 /* For softsgx_fast_eenter: everything up to the commit. NULL: not this way. */
-struct trap_thread *sgx_fast_prepare(uint64_t tcs, uint64_t aep, uint64_t rsp, uint64_t rbp);
-struct trap_thread *sgx_fast_prepare(uint64_t tcs, uint64_t aep, uint64_t rsp, uint64_t rbp)
+struct trap_thread *sgx_fast_prepare(uint64_t tcs, uint64_t aep, uint64_t rsp, uint64_t rbp, uint64_t return_to);
+struct trap_thread *sgx_fast_prepare(uint64_t tcs, uint64_t aep, uint64_t rsp, uint64_t rbp, uint64_t return_to)
 {
     struct trap_thread *t = sgx_trap_self();
+    const struct softsgx_enclave *e = sgx_enclave_at(tcs);
+    uint32_t changes = e ? __atomic_load_n(&e->changes, __ATOMIC_SEQ_CST) : 0; /* before the checks */
     struct sgx_fault fault;
     struct sgx_cpu in;
 
-    if (!t || t->step.active || t->step.over || !region_of(sgx_enclave_at(tcs)))
+    if (!t || t->step.active || t->step.over || !region_of(e))
         return NULL;
     in = (struct sgx_cpu){ .rflags = 0x202, .xcr0 = t->fast.xcr0 };
     in.gpr[SGX_RAX] = SGX_EENTER;
@@ -159,9 +185,15 @@ struct trap_thread *sgx_fast_prepare(uint64_t tcs, uint64_t aep, uint64_t rsp, u
     __atomic_store_n(&t->cpu.enclave, in.enclave, __ATOMIC_RELAXED);
     t->fast.cssa = (uint32_t)in.gpr[SGX_RAX];
     t->fast.rsp = rsp;
+    t->fast.return_to = return_to;
     forget(t);
-    open_way(t, &in);
+    remember(t, &in, aep, changes, open_way(t, &in));
     return t;
+}
+
+void *softsgx_fast_self(void)
+{
+    return sgx_trap_self();
 }
 
 /* ---- a signal on the way ---- */
@@ -389,6 +421,8 @@ static void forget_entry(struct trap_thread *t)
 {
     if ((uint64_t)t->fast.entry - (uint64_t)going->table < going->table_size)
         t->fast.entry = NULL;
+    if ((uint64_t)t->fast.again.entry - (uint64_t)going->table < going->table_size)
+        t->fast.again.tcs = 0;
 }
 
 /* Under the builders' lock. */

@@ -363,6 +363,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: %s --runtime ELF --target PROGRAM [--verbose] [--epc LOW HIGH STEP] [TEXT]\n", argv[0]);
         return 2;
     }
+    host_direct = false; /* every OCALL comes to lies.c */
     read_runtime();
     target_path = realpath(target_path, NULL);
     if (!target_path)

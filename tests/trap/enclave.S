@@ -437,6 +437,7 @@ trap_enter:
     cmpb $0, trap_fast(%rip)
     je trap_site
     leaq trap_after(%rip), %r11
+    movq trap_self(%rip), %r10
 .globl trap_fast_call
 trap_fast_call:
     call softsgx_fast_eenter
@@ -457,7 +458,11 @@ trap_after:
     movq %r15, 80(%rax)
     movq %rcx, 88(%rax)
     movq %rbp, 96(%rax)
-    popq %rdi
+    movq trap_self(%rip), %rdi
+    testq %rdi, %rdi
+    jz 1f
+    call softsgx_fast_bases
+1:  popq %rdi
     popq %r15
     popq %r14
     popq %r13
@@ -469,4 +474,8 @@ trap_after:
 .globl trap_fast
 trap_fast:
     .byte 0
+.balign 8
+.globl trap_self
+trap_self:
+    .quad 0
 .section .note.GNU-stack, "", @progbits

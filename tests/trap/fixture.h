@@ -41,6 +41,7 @@ struct trap_regs { uint64_t rdi, rsi, rdx, r8, r9, r10, r11, r12, r13, r14, r15,
 void trap_enter(struct trap_regs *regs, uint64_t tcs);
 extern const uint8_t trap_site[], trap_after[]; /* the host's only ENCLU: EENTER, ERESUME and AEP; and behind it */
 
+extern void *trap_self;                        /* with it: FS and GS stay the enclave's */
 extern bool trap_fast;                         /* softsgx_fast_eenter first */
 extern const uint8_t trap_fast_call[];
 
