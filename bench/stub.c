@@ -82,6 +82,7 @@ static _Noreturn void not_here(void)
 {
     abort();
 }
+uint32_t threads_inside = 1;
 void runtime_boot(uint64_t shared) { (void)shared, not_here(); }
 void runtime_thread_start(uint64_t shared) { (void)shared, not_here(); }
 void runtime_stage2(void) { not_here(); }

@@ -129,6 +129,13 @@ void park(int64_t timeout_ns);
 void unpark(uint32_t slot);
 void kick(uint32_t slot);                             /* make it notice: wakes park and interrupts _intr OCALLs */
 
+/* Threads that are inside or may come: counted up before a thread can enter, down when it touches nothing but its own block
+ * any more. While it is 1 only the thread that asks can change it, and needs no locked instructions. */
+extern uint32_t threads_inside;
+static inline bool alone(void)
+{
+    return __atomic_load_n(&threads_inside, __ATOMIC_ACQUIRE) == 1;
+}
 typedef struct { uint32_t word; } lock_t;             /* short critical sections; sleeps when contended for long */
 void lock(lock_t *);
 void unlock(lock_t *);

@@ -74,7 +74,9 @@ void lock(lock_t *l)
 {
     uint32_t seen = 0;
 
-    if (!change(l, &seen, HELD))
+    if (alone() && !__atomic_load_n(&l->word, __ATOMIC_RELAXED))
+        __atomic_store_n(&l->word, HELD, __ATOMIC_RELEASE);
+    else if (!change(l, &seen, HELD))
         lock_slowly(l);
 }
 
@@ -102,6 +104,8 @@ void unlock(lock_t *l)
 {
     uint32_t seen = HELD;
 
-    if (!change(l, &seen, 0))
+    if (alone() && __atomic_load_n(&l->word, __ATOMIC_RELAXED) == HELD)
+        __atomic_store_n(&l->word, 0, __ATOMIC_RELEASE);
+    else if (!change(l, &seen, 0))
         wake(release(l));
 }

@@ -9,6 +9,8 @@
 #define FUTEX_WAIT 0
 #define FUTEX_WAKE 1
 
+uint32_t threads_inside = 1;
+
 struct checkpoint *current_regs(void)
 {
     return &tcb_current()->ckpt;
@@ -171,12 +173,16 @@ int thread_create(struct thread *thread, const struct checkpoint *regs, uint32_t
     tcb_gpr0(t)->exitinfo = 0;
     xstate_save((char *)t + VIGIL_GS_XSAVE);
     *slot = t->slot;
+    __atomic_add_fetch(&threads_inside, 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&t->entry_state, ENTRY_START, __ATOMIC_RELEASE);
     int status = ocall_thread_create(t->slot);
     /* A host that says it failed may have entered all the same: then there is a thread. */
     uint64_t expected = ENTRY_START;
-    if (status && !__atomic_compare_exchange_n(&t->entry_state, &expected, ENTRY_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
-        status = 0;
+    if (!status)
+        return 0;
+    if (!__atomic_compare_exchange_n(&t->entry_state, &expected, ENTRY_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        return 0;
+    __atomic_sub_fetch(&threads_inside, 1, __ATOMIC_SEQ_CST);
     return status;
 }
 

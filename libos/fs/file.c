@@ -29,13 +29,16 @@ struct file *file_new(const struct file_ops *ops, uint32_t flags, const char *pa
 
 struct file *file_get(struct file *file)
 {
-    __atomic_add_fetch(&file->refs, 1, __ATOMIC_RELAXED);
+    if (alone())
+        file->refs++;
+    else
+        __atomic_add_fetch(&file->refs, 1, __ATOMIC_RELAXED);
     return file;
 }
 
 void file_put(struct file *file)
 {
-    if (__atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL))
+    if (alone() ? --file->refs : __atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL))
         return;
     epoll_forget(file);
     if (file->ops->release)

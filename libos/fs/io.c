@@ -11,9 +11,17 @@ static void add_piece(struct io *io, uint64_t base, uint64_t length)
     io->left += length;
 }
 
+static void no_pieces(struct io *io, bool runtime)
+{
+    io->piece = io->inline_piece;
+    io->pieces = 0;
+    io->runtime = runtime;
+    io->left = 0;
+}
+
 int io_user(struct io *io, uint64_t base, uint64_t length)
 {
-    *io = (struct io){.piece = io->inline_piece};
+    no_pieces(io, false);
     if ((int64_t)length < 0)
         return -EINVAL;
     if (length > IO_MAX)
@@ -26,7 +34,7 @@ int io_user(struct io *io, uint64_t base, uint64_t length)
 
 void io_runtime(struct io *io, void *base, uint64_t length)
 {
-    *io = (struct io){.piece = io->inline_piece, .runtime = true};
+    no_pieces(io, true);
     add_piece(io, (uint64_t)base, length);
 }
 
@@ -51,7 +59,7 @@ int io_user_vector(struct io *io, uint64_t vector, uint64_t count)
     size_t size = count * sizeof(struct piece);
     int error;
 
-    *io = (struct io){.piece = io->inline_piece};
+    no_pieces(io, false);
     if (count > IO_VECTORS)
         return -EINVAL;
     if (size > sizeof(io->inline_piece)) {

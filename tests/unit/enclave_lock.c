@@ -25,6 +25,7 @@
 static struct tcb blocks[THREADS + 1];
 static struct vigil_shared shared[THREADS + 1];
 static uint64_t sleeps, wakes;
+uint32_t threads_inside = 2;
 static bool restless; /* the host lets nobody sleep */
 
 struct tcb *tcb_of_slot(uint32_t slot)
@@ -141,11 +142,38 @@ static void who_waits_sleeps(void **state)
     assert_int_equal(a.word, 0);
 }
 
+/* A lock that was taken alone and is given back when somebody waits for it, and the reverse. */
+static void not_alone_any_more(void **state)
+{
+    pthread_t id;
+
+    (void)state;
+    become(0);
+    threads_inside = 1;
+    lock(&a);
+    assert_int_equal(a.word, 1);
+    threads_inside = 2;
+    inside_a = done = 0;
+    restless = false;
+    assert_int_equal(pthread_create(&id, NULL, wait_for_a, (void *)1ul), 0);
+    while (__atomic_load_n(&a.word, __ATOMIC_RELAXED) == 1)
+        sched_yield();
+    assert_int_equal(done, 0);
+    unlock(&a);
+    pthread_join(id, NULL);
+    assert_int_equal(done, 1);
+    lock(&a);
+    threads_inside = 1;
+    unlock(&a);
+    assert_int_equal(a.word, 0);
+    threads_inside = 2;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nobody_is_left_behind), cmocka_unit_test(a_restless_host_is_no_harm),
-        cmocka_unit_test(who_waits_sleeps),
+        cmocka_unit_test(who_waits_sleeps), cmocka_unit_test(not_alone_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
