@@ -5,13 +5,37 @@
 
 #include <errno.h>
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define RECORD 64
 
+/* Records wait here until there are enough of them: a heap has a hundred thousand, and a call of EVP_DigestUpdate costs as much
+ * as a block. */
+struct measurement {
+    EVP_MD_CTX *hash;
+    size_t used;
+    uint8_t waiting[64 * RECORD];
+};
+
+static int hash_waiting(EVP_MD_CTX *hash, const struct measurement *m)
+{
+    return EVP_DigestUpdate(hash, m->waiting, m->used) == 1 ? 0 : -ENOMEM;
+}
+
 static int update(struct softsgx_enclave *e, const void *data, size_t length)
 {
-    return EVP_DigestUpdate(e->measurement, data, length) == 1 ? 0 : -ENOMEM;
+    struct measurement *m = e->measurement;
+
+    if (length > sizeof(m->waiting) - m->used) {
+        int ret = hash_waiting(m->hash, m);
+        if (ret)
+            return ret;
+        m->used = 0;
+    }
+    memcpy(m->waiting + m->used, data, length);
+    m->used += length;
+    return 0;
 }
 
 int sgx_measure_start(struct softsgx_enclave *e)
@@ -21,8 +45,11 @@ int sgx_measure_start(struct softsgx_enclave *e)
     memcpy(record + 8, &e->secs.ssaframesize, 4);
     memcpy(record + 12, &e->secs.size, 8);
     memcpy(record + 20, &e->secs.cet_leg_bitmap_offset, 8);
-    e->measurement = EVP_MD_CTX_new();
-    if (!e->measurement || EVP_DigestInit_ex(e->measurement, EVP_sha256(), NULL) != 1)
+    struct measurement *m = e->measurement = calloc(1, sizeof(*m));
+    if (!m)
+        return -ENOMEM;
+    m->hash = EVP_MD_CTX_new();
+    if (!m->hash || EVP_DigestInit_ex(m->hash, EVP_sha256(), NULL) != 1)
         return -ENOMEM;
     return update(e, record, sizeof(record));
 }
@@ -57,8 +84,9 @@ int sgx_measure_eextend(struct softsgx_enclave *e, uint64_t offset, const uint8_
 /* The digest so far; the running hash stays usable, because EINIT may fail and be tried again. */
 int sgx_measure_digest(const struct softsgx_enclave *e, uint8_t mrenclave[32])
 {
+    const struct measurement *m = e->measurement;
     EVP_MD_CTX *copy = EVP_MD_CTX_new();
-    int ok = copy && EVP_MD_CTX_copy_ex(copy, e->measurement) == 1 && EVP_DigestFinal_ex(copy, mrenclave, NULL) == 1;
+    int ok = copy && EVP_MD_CTX_copy_ex(copy, m->hash) == 1 && !hash_waiting(copy, m) && EVP_DigestFinal_ex(copy, mrenclave, NULL) == 1;
 
     EVP_MD_CTX_free(copy);
     return ok ? 0 : -ENOMEM;
@@ -66,6 +94,10 @@ int sgx_measure_digest(const struct softsgx_enclave *e, uint8_t mrenclave[32])
 
 void sgx_measure_free(struct softsgx_enclave *e)
 {
-    EVP_MD_CTX_free(e->measurement);
+    struct measurement *m = e->measurement;
+
+    if (m)
+        EVP_MD_CTX_free(m->hash);
+    free(m);
     e->measurement = NULL;
 }
