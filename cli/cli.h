@@ -46,6 +46,8 @@ bool find_runtime(char *path, size_t size);
 int load_runtime(void **data, size_t *size, struct image_error *error);
 /* Builds and signs in memory with the key (NULL: development key). */
 int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error);
+/* With the development key, or with its signature of the same image from an earlier run. */
+int sign_to_run(struct image *image, const struct vigil_config *config, struct image_error *error);
 /* NAME.vigil of NAME.manifest (or of any other name). Static storage. */
 const char *signed_name(const char *manifest);
 void print_identity(const struct image *image);

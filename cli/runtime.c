@@ -70,9 +70,8 @@ int load_runtime(void **data, size_t *size, struct image_error *error)
     return -1;
 }
 
-int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error)
+static int build_in_memory(struct image *image, const struct vigil_config *config, struct image_error *error)
 {
-    struct image_key *key;
     void *runtime;
     size_t size;
 
@@ -80,11 +79,23 @@ int sign_in_memory(struct image *image, const struct vigil_config *config, const
         return -1;
     int status = image_build(image, runtime, size, config, error);
     free(runtime);
-    if (status || image_key_open(key_path, &key, error))
+    return status;
+}
+
+int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error)
+{
+    struct image_key *key;
+
+    if (build_in_memory(image, config, error) || image_key_open(key_path, &key, error))
         return -1;
-    status = image_sign(image, key, error);
+    int status = image_sign(image, key, error);
     image_key_free(key);
     return status;
+}
+
+int sign_to_run(struct image *image, const struct vigil_config *config, struct image_error *error)
+{
+    return build_in_memory(image, config, error) ? -1 : image_sign_or_take(image, NULL, error);
 }
 
 const char *signed_name(const char *manifest)

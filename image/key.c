@@ -87,6 +87,27 @@ static int check_key(EVP_PKEY *key, const char *path, struct image_error *error)
                             path) : 0;
 }
 
+int image_key_digest(const char *path, uint8_t digest[32])
+{
+    char standard[4096], content[16384];
+    struct image_error ignored;
+    struct stat st;
+
+    if (!path) {
+        if (default_path(standard, sizeof(standard), &ignored))
+            return -1;
+        path = standard;
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0)
+        return -1;
+    ssize_t n = fstat(fd, &st) || !S_ISREG(st.st_mode) || (st.st_mode & 077) ? -1 : read(fd, content, sizeof(content));
+    close(fd);
+    bool ok = n > 0 && n < (ssize_t)sizeof(content) && EVP_Digest(content, (size_t)n, digest, NULL, EVP_sha256(), NULL) == 1;
+    explicit_bzero(content, sizeof(content));
+    return ok ? 0 : -1;
+}
+
 int image_key_open(const char *path, struct image_key **out, struct image_error *error)
 {
     char standard[4096];
