@@ -406,14 +406,9 @@ warm_end:
     .endr
 delay_end:
 
-/* FS is the application's already if nobody left the enclave; writing it costs ten times as much as reading it. */
 resume_restore:
     movq %gs:TCB_CKPT_FSBASE, %rax
-    rdfsbase %rcx
-    cmpq %rax, %rcx
-    je 1f
     wrfsbase %rax
-1:
     movq %gs:TCB_CKPT + 16, %rdx
     movq %gs:TCB_CKPT + 24, %rbx
     movq %gs:TCB_CKPT + 40, %rbp
