@@ -215,6 +215,8 @@ void sgx_trap_message(const char *text, uint64_t a, uint64_t b, uint64_t c);
 /* ---- trap_thread.c ---- */
 struct trap_thread *sgx_trap_self(void);
 int sgx_trap_create_arena(void);
+/* Threads other than the calling one. */
+bool sgx_trap_others_registered(void);
 void sgx_trap_each_thread(void (*fn)(struct trap_thread *t)); /* takes the registration lock */
 
 /* ---- trap_tick.c ---- */
@@ -251,6 +253,8 @@ int sgx_trap_blocks_protect(struct sgx_trap_blocks *blocks, uint64_t from, uint6
 
 /* ---- trap_map.c ---- */
 extern const struct sgx_mapping_ops sgx_trap_mapping;
+/* What a new thread needs so that its system calls in ELRANGEs trap. 0 or -errno. */
+int sgx_trap_map_thread(void);
 
 #endif
 #endif

@@ -9,6 +9,9 @@
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1
 #endif
+#ifndef SYS_USER_DISPATCH
+#define SYS_USER_DISPATCH 2
+#endif
 
 #define VEC_OF 4
 #define INT1  0xf1
@@ -22,7 +25,7 @@ bool sgx_trap_synchronous(int sig, const siginfo_t *info)
     case SIGBUS:
         return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
     case SIGSYS:
-        return info->si_code == SYS_SECCOMP;
+        return info->si_code == SYS_SECCOMP || info->si_code == SYS_USER_DISPATCH;
     default:
         return false;
     }

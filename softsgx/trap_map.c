@@ -2,6 +2,10 @@
  *
  * The linear address range of an enclave: reserved, protected by the semantics' word, and closed to system calls.
  *
+ * Two means close it. Syscall user dispatch (Linux 5.11) is set up by each thread for itself, allows one range, and costs a host's
+ * system call half of what a filter does: it is taken for an ELRANGE that begins at 0, because then all of the host lies
+ * above. Otherwise, or where there is none, it is a seccomp filter.
+ *
  * A seccomp filter cannot be taken back, so a range that was ELRANGE once stays reserved after its enclave is gone: no
  * host code will ever lie where its system calls would be trapped. The next enclave there needs no new filter. */
 #include "softsgx/trap.h"
@@ -17,6 +21,12 @@
 
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+#ifndef PR_SET_SYSCALL_USER_DISPATCH
+#define PR_SET_SYSCALL_USER_DISPATCH 59
+#define PR_SYS_DISPATCH_ON 1
+#define SYSCALL_DISPATCH_FILTER_BLOCK 1
 #endif
 
 #define RANGES 1024
@@ -63,6 +73,37 @@ static int install_filter(uint64_t base, uint64_t end)
     if (ret > 0)
         return -EBUSY; /* a thread with a filter of its own cannot take ours */
     return ret ? -errno : 0;
+}
+
+/* The end of the ELRANGE at 0, if its system calls are dispatched; 0: they are not. */
+static uint64_t dispatched;
+
+/* The kernel compares the address behind the instruction, and allows what lies in [end + 1, 2^64): an instruction across the
+ * end cannot be, its second byte would be the first of a mapping of the host's. */
+static int dispatch(uint64_t end)
+{
+    static const char block = SYSCALL_DISPATCH_FILTER_BLOCK;
+
+    return prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, end + 1, ~0ull - (end + 1), &block) ? -errno : 0;
+}
+
+int sgx_trap_map_thread(void)
+{
+    uint64_t end = __atomic_load_n(&dispatched, __ATOMIC_SEQ_CST);
+
+    return end ? dispatch(end) : 0;
+}
+
+/* For the calling thread; others that are registered could not be reached. */
+static int close_to_system_calls(uint64_t base, uint64_t end)
+{
+    if (base || dispatched)
+        return install_filter(base, end);
+    __atomic_store_n(&dispatched, end, __ATOMIC_SEQ_CST); /* first: whoever registers from here on sees it */
+    if (!sgx_trap_others_registered() && !dispatch(end))
+        return 0;
+    __atomic_store_n(&dispatched, 0, __ATOMIC_SEQ_CST);
+    return install_filter(base, end);
 }
 
 static bool overlaps(const struct range *r, uint64_t base, uint64_t end)
@@ -140,7 +181,7 @@ static int reserve_new(uint64_t base, uint64_t end, int memfd)
     placeholders_within(base, end, false);
     ret = map(start, end, memfd, start - base, MAP_FIXED_NOREPLACE);
     if (!ret) {
-        ret = install_filter(base, end);
+        ret = close_to_system_calls(base, end);
         if (ret)
             munmap((void *)start, end - start);
     }

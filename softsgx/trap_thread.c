@@ -110,6 +110,17 @@ void sgx_trap_each_thread(void (*fn)(struct trap_thread *t))
     pthread_mutex_unlock(&lock);
 }
 
+bool sgx_trap_others_registered(void)
+{
+    bool others = false;
+
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < slots_used; i++)
+        others |= slot_at(i)->in_use && slot_at(i) != self;
+    pthread_mutex_unlock(&lock);
+    return others;
+}
+
 /* The lowest free slot, mapped and clean except for the counters. */
 static int take_slot(struct trap_thread **out)
 {
@@ -153,7 +164,9 @@ static int register_thread(void)
     if (ret)
         return ret;
     t->tid = (pid_t)syscall(SYS_gettid);
-    ret = sgx_trap_tick_create(t);
+    ret = sgx_trap_map_thread();
+    if (!ret)
+        ret = sgx_trap_tick_create(t);
     if (ret)
         return ret;
     stack = (stack_t){ .ss_sp = (char *)t + TRAP_SLOT_STACK, .ss_size = TRAP_SLOT_SIZE - TRAP_SLOT_STACK };

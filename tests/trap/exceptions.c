@@ -4,8 +4,11 @@
  * and siginfo the embedder gets. The handler sends the enclave on to its exit, so that each case also resumes. */
 #include "fixture.h"
 
+#include <linux/prctl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define LABELS(X)                                                                                                   \
     X(de) X(ud2) X(int3) X(int_3) X(int_4) X(int1) X(int_80) X(int_81) X(syscall) X(in) X(out) X(ins) X(far_call)    \
@@ -128,11 +131,13 @@ static void on_fault(int sig, siginfo_t *info, void *context)
     repair(ssa);
 }
 
+static uint64_t base = TRAP_BASE;
+
 static void prepare(void)
 {
     static const int signals[] = { SIGSEGV, SIGILL, SIGFPE, SIGBUS, SIGTRAP, SIGSYS };
 
-    trap_open(&fx, TRAP_BASE, 0);
+    trap_open(&fx, base, 0);
     for (unsigned i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         CHECK(softsgx_sigaction(signals[i], on_fault) == 0, "sigaction");
 }
@@ -209,6 +214,36 @@ static void test_syscall_at_end(void)
     regs = (struct trap_regs){ .rsi = fx.base + TRAP_SIZE - 2 };
     trap_call(&fx, 0, FN_STRAY, &regs);
     CHECK(seen == 1, "seen %u", seen);
+}
+
+/* At 0 the kernel dispatches system calls (or filters them, before 5.11): the same for the program, in every thread. */
+static void *each_again(void *arg)
+{
+    CHECK(!softsgx_thread_init(), "thread_init");
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        run_row(&rows[i]);
+    return arg;
+}
+
+static void test_each_at_zero(void)
+{
+    static char selector;
+    bool dispatch = !prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, -1l, &selector);
+    pthread_t thread;
+
+    prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+    base = 0;
+    prepare();
+    CHECK(prctl(PR_GET_SECCOMP, 0, 0, 0, 0) == (dispatch ? 0 : 2), "dispatch %d, but the filter says otherwise", dispatch);
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        run_row(&rows[i]);
+    CHECK(!pthread_create(&thread, NULL, each_again, NULL) && !pthread_join(thread, NULL), "thread");
+}
+
+static void test_syscall_at_end_of_zero(void)
+{
+    base = 0;
+    test_syscall_at_end();
 }
 
 /* ---- leaving ELRANGE without EEXIT: #GP, noticed at the next trap ---- */
@@ -363,7 +398,9 @@ int main(int argc, char **argv)
         { "each", test_each },
         { "each_stepped", test_each_stepped },
         { "opt_in", test_opt_in },
+        { "each_at_zero", test_each_at_zero },
         { "syscall_at_end", test_syscall_at_end },
+        { "syscall_at_end_of_zero", test_syscall_at_end_of_zero },
         { "stray", test_stray },
         { "abort_page", test_abort_page },
         { "default", test_default },
