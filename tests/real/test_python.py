@@ -18,8 +18,6 @@ MODULES = {
 }
 SHORT = {"test_json": ["-m", "test.test_json.test_decode.TestC*", "-m", "test.test_json.test_fail*"], "test_struct": [], "test_signal": ["-m", "test_pidfd*", "-m", "test_enums"],
          "test_socket": ["-m", "testInterfaceNameIndex", "-m", "*BasicTCPTest*", "-m", "*UDPTest*"]}
-# Sends descriptors of pipes through a socket: pipes are inside the enclave, sockets are the host's (docs/sockets.md).
-KNOWN = {"test.test_socket.SendRecvFdsTests.testSendAndRecvFds"}
 STARTS_A_PROCESS = re.compile(r"_fork_exec|os\.fork|forkpty|posix_spawn|assert_python_(ok|failure)|spawn_python|subprocess\.py|"
                               r"multiprocessing")
 
@@ -65,7 +63,7 @@ def compare(vigil, module, options, tmp_path, timeout):
     assert "ok" in native.values(), places["native"]
     why = tracebacks(places["inside"].stdout.decode(errors="replace") + places["inside"].stderr)
     wrong = {test: (inside.get(test, "no result"), result, why.get(test, "")[-700:]) for test, result in native.items()
-             if inside.get(test) != result and test not in KNOWN and not STARTS_A_PROCESS.search(why.get(test, ""))}
+             if inside.get(test) != result and not STARTS_A_PROCESS.search(why.get(test, ""))}
     assert not wrong, "\n".join("%s: %s, natively %s\n%s" % (test, *more) for test, more in wrong.items())
     return native, inside
 
