@@ -40,7 +40,7 @@ SYSCALL(125, capget)
 SYSCALL(126, capset)
 SYSCALL(135, personality) /* partial: asked and kept */
 SYSCALL(140, getpriority)
-SYSCALL(141, setpriority) /* partial: accepted */
+SYSCALL(141, setpriority) /* partial: kept for the process, the host is not told */
 SYSCALL(142, sched_setparam)
 SYSCALL(143, sched_getparam)
 SYSCALL(144, sched_setscheduler) /* partial: accepted, the host schedules */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Scheduling is the host's: what it says about processors is passed on if it makes sense, what the program asks of
- * priorities is answered as by a system with one class and one priority. */
+ * priorities is kept, or answered as by a system with one class. */
 #include "libos/process/process.h"
 
 #include <asm/unistd_64.h>
@@ -12,7 +12,10 @@
 #define MASK_MAX 1024     /* bytes: 8192 processors */
 #define PROCESSORS_MAX (MASK_MAX * 8)
 #define NODES_MAX 1024
+#define NICE_MAX 19
 #define PRIORITY_NORMAL 20 /* getpriority's raw result for nice 0 */
+
+static int nice_value;
 
 static bool is_own_thread(long pid)
 {
@@ -174,15 +177,19 @@ long sys_getpriority(SYSCALL_ARGS)
 {
     if ((int)a0 < PRIO_PROCESS || (int)a0 > PRIO_USER)
         return -EINVAL;
-    return is_own(a0, a1) ? PRIORITY_NORMAL : -ESRCH;
+    return is_own(a0, a1) ? PRIORITY_NORMAL - __atomic_load_n(&nice_value, __ATOMIC_RELAXED) : -ESRCH;
 }
 
-/* Being nicer is always allowed, and up to the host to honour: it is not told. */
+/* Being nicer is always allowed, and up to the host to honour: it is not told. The process has one value, its threads none of
+ * their own. */
 long sys_setpriority(SYSCALL_ARGS)
 {
     if ((int)a0 < PRIO_PROCESS || (int)a0 > PRIO_USER)
         return -EINVAL;
     if (!is_own(a0, a1))
         return -ESRCH;
-    return (int)a2 < 0 ? -EACCES : 0;
+    if ((int)a2 < 0)
+        return -EACCES;
+    __atomic_store_n(&nice_value, (int)a2 > NICE_MAX ? NICE_MAX : (int)a2, __ATOMIC_RELAXED);
+    return 0;
 }

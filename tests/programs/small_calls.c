@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,12 +79,25 @@ static void own_process(void)
     close(fd);
 }
 
+static void niceness(void)
+{
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
+    CHECK_EQ(setpriority(PRIO_PROCESS, 0, 3), 0);
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 3);
+    CHECK_EQ(getpriority(PRIO_PROCESS, getpid()), 3);
+    CHECK_EQ(nice(4), 7);
+    CHECK_EQ(setpriority(PRIO_PROCESS, 0, 100), 0); /* as far as it goes */
+    CHECK_EQ(getpriority(PRIO_PROCESS, 0), 19);
+    CHECK_ERRNO(setpriority(9, 0, 0), EINVAL);
+}
+
 int main(int argc, char **argv)
 {
     static const struct section sections[] = {
         { "children", children },
         { "opening", opening },
         { "own process", own_process },
+        { "niceness", niceness },
     };
     return RUN_SECTIONS(sections, argc, argv);
 }
