@@ -94,11 +94,11 @@ void sgx_aex(struct sgx_cpu *cpu, const struct sgx_event *event)
 {
     struct softsgx_enclave *e = cpu->enclave;
     struct sgx_tcs *tcs = (struct sgx_tcs *)sgx_epc(e, cpu->tcs);
-    uint8_t *frame = e->alias + sgx_frame_offset(e, tcs, tcs->cssa);
-    struct sgx_gprsgx *gpr = (struct sgx_gprsgx *)(frame + (uint64_t)e->secs.ssaframesize * SGX_PAGE_SIZE) - 1;
+    uint64_t frame = e->base + sgx_frame_offset(e, tcs, tcs->cssa);
+    struct sgx_gprsgx *gpr = sgx_frame_gpr(e, frame);
 
     save_registers(cpu, event, gpr);
-    sgx_xstate_save(cpu, e->secs.attributes.xfrm, frame);
+    sgx_xstate_save(cpu, e->secs.attributes.xfrm, sgx_epc(e, frame));
     report(e, event, gpr);
     load_synthetic(cpu, tcs, gpr->ursp, gpr->urbp, event->vector);
 

@@ -79,6 +79,12 @@ static inline uint8_t *sgx_epc(const struct softsgx_enclave *e, uint64_t address
     return e->alias + (address - e->base);
 }
 
+/* GPRSGX at the end of the SSA frame at this address. */
+static inline struct sgx_gprsgx *sgx_frame_gpr(const struct softsgx_enclave *e, uint64_t frame)
+{
+    return (struct sgx_gprsgx *)sgx_epc(e, frame + (uint64_t)e->secs.ssaframesize * SGX_PAGE_SIZE) - 1;
+}
+
 /* What the page table allows: EPCM_R, _W, _X. */
 static inline uint32_t sgx_page_table(uint32_t entry)
 {

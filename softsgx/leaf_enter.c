@@ -11,12 +11,6 @@ struct entry {
     uint64_t tcs_address, frame, target, fsbase, gsbase;
 };
 
-static struct sgx_gprsgx *frame_gpr(const struct softsgx_enclave *e, uint64_t frame)
-{
-    return (struct sgx_gprsgx *)sgx_epc(e, frame + (uint64_t)e->secs.ssaframesize * SGX_PAGE_SIZE -
-                                               sizeof(struct sgx_gprsgx));
-}
-
 /* EPCM of the TCS page: any defect is a #PF on it. */
 static bool check_tcs_page(struct sgx_cpu *cpu, struct entry *in, struct sgx_fault *fault)
 {
@@ -124,7 +118,7 @@ static void enter_debug(struct sgx_cpu *cpu, const struct entry *in, bool plain_
 
 static void commit_fresh(struct sgx_cpu *cpu, const struct entry *in)
 {
-    struct sgx_gprsgx *gpr = frame_gpr(in->enclave, in->frame);
+    struct sgx_gprsgx *gpr = sgx_frame_gpr(in->enclave, in->frame);
 
     enter_enclave_mode(cpu, in);
     /* The address after ENCLU, also for a morphed ERESUME: see docs/softsgx.md, "RCX of a morphed ERESUME". */
@@ -182,7 +176,7 @@ bool sgx_eresume(struct sgx_cpu *cpu, struct sgx_fault *fault)
     in.frame = in.enclave->base + sgx_frame_offset(in.enclave, in.tcs, in.tcs->cssa - 1);
     if (!sgx_check_frame(in.enclave, in.frame, fault))
         return false;
-    gpr = *frame_gpr(in.enclave, in.frame);
+    gpr = *sgx_frame_gpr(in.enclave, in.frame);
 
     if ((in.tcs->flags & SGX_TCS_AEXNOTIFY) && (gpr.aexnotify & SGX_AEXNOTIFY_ON)) {
         if (!check_fresh(&in, fault) || !take_tcs(&in, fault))

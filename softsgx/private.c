@@ -49,7 +49,7 @@ void sgx_private_close(struct softsgx_enclave *e)
     e->memory = e->file = -1;
 }
 
-/* The part of [address, address + length) up to the next page that is of the other kind, or NULL. */
+/* The part of [address, address + length) up to the next page that is of the other kind. */
 static uint64_t piece(const struct softsgx_enclave *e, uint64_t address, uint64_t length, bool private)
 {
     uint64_t n = SGX_PAGE_SIZE - address % SGX_PAGE_SIZE;
@@ -59,36 +59,28 @@ static uint64_t piece(const struct softsgx_enclave *e, uint64_t address, uint64_
     return n < length ? n : length;
 }
 
-bool sgx_epc_read(const struct softsgx_enclave *e, uint64_t address, void *buf, uint64_t length)
+static bool move(const struct softsgx_enclave *e, uint64_t address, uint8_t *buf, uint64_t length, bool write)
 {
-    uint8_t *to = buf;
-
-    for (uint64_t n; length; address += n, to += n, length -= n) {
+    for (uint64_t n; length; address += n, buf += n, length -= n) {
         bool private = is_private(e, address);
 
         n = piece(e, address, length, private);
         if (!private)
-            memcpy(to, sgx_epc(e, address), n);
-        else if (!transfer(e, SYS_pread64, to, n, address))
+            memcpy(write ? sgx_epc(e, address) : buf, write ? buf : sgx_epc(e, address), n);
+        else if (!transfer(e, write ? SYS_pwrite64 : SYS_pread64, buf, n, address))
             return false;
     }
     return true;
 }
 
+bool sgx_epc_read(const struct softsgx_enclave *e, uint64_t address, void *buf, uint64_t length)
+{
+    return move(e, address, buf, length, false);
+}
+
 bool sgx_epc_write(const struct softsgx_enclave *e, uint64_t address, const void *buf, uint64_t length)
 {
-    const uint8_t *from = buf;
-
-    for (uint64_t n; length; address += n, from += n, length -= n) {
-        bool private = is_private(e, address);
-
-        n = piece(e, address, length, private);
-        if (!private)
-            memcpy(sgx_epc(e, address), from, n);
-        else if (!transfer(e, SYS_pwrite64, from, n, address))
-            return false;
-    }
-    return true;
+    return move(e, address, (uint8_t *)buf, length, true);
 }
 
 bool sgx_epc_replace(const struct softsgx_enclave *e, uint64_t address, uint8_t from, uint8_t to)

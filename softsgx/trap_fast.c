@@ -139,9 +139,7 @@ static void remember(struct trap_thread *t, const struct sgx_cpu *in, uint64_t a
         return;
     t->fast.again = (struct trap_again){
         .tcs = in->tcs, .aep = aep, .enclave = e, .page = t->fast.tcs, .entry = t->fast.entry, .xfrm = in->xcr0,
-        .gpr = (struct sgx_gprsgx *)sgx_epc(e, e->base + sgx_frame_offset(e, t->fast.tcs, 0) +
-                                                   (uint64_t)e->secs.ssaframesize * SGX_PAGE_SIZE - sizeof(struct sgx_gprsgx)),
-        .changes = changes, .dbgoptin = in->dbgoptin,
+        .gpr = sgx_frame_gpr(e, e->base + sgx_frame_offset(e, t->fast.tcs, 0)), .changes = changes, .dbgoptin = in->dbgoptin,
     };
 }
 
