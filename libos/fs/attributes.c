@@ -144,15 +144,9 @@ long sys_umask(SYSCALL_ARGS)
 /* Mappings see what a file has become. */
 static long in_mappings(struct file *file, long status)
 {
-    if (!status && __atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+    if (!status)
         backing_refresh(file, 0, INT64_MAX);
     return status;
-}
-
-static void mappings_written(void)
-{
-    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
-        (void)backing_sync_file(NULL);
 }
 
 /* ---- sizes and contents ------------------------------------------------------------------------------------------ */
@@ -164,7 +158,7 @@ long sys_truncate(SYSCALL_ARGS)
 
     if (status)
         return status;
-    mappings_written();
+    (void)backing_sync_file(NULL);
     if (!path->fs) {
         const void *untrusted_path = path_to_host(path);
         status = untrusted_path ? host_call(__NR_truncate, 0, (long)untrusted_path, a1, 0, 0, 0) : -ENOMEM;
@@ -189,7 +183,7 @@ long sys_ftruncate(SYSCALL_ARGS)
     file_put(file);
     if (a1 < 0 || (!host && !writable))
         return -EINVAL;
-    mappings_written();
+    (void)backing_sync_file(NULL);
     return in_mappings(NULL, change_fd(a0, &change, __NR_ftruncate, a1, 0, 0, -EINVAL));
 }
 
@@ -200,7 +194,7 @@ long sys_fallocate(SYSCALL_ARGS)
 
     if (!file)
         return -EBADF;
-    mappings_written();
+    (void)backing_sync_file(NULL);
     if (file->host_fd >= 0)
         result = host_call(__NR_fallocate, 0, file->host_fd, a1, a2, a3, 0);
     else if (a2 < 0 || a3 <= 0)
@@ -226,8 +220,7 @@ static long synchronise(long nr, long fd)
 
     if (!file)
         return -EBADF;
-    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
-        (void)backing_sync_file(file);
+    (void)backing_sync_file(file);
     if (file->host_fd >= 0)
         result = host_call(nr, 0, file->host_fd, 0, 0, 0, 0);
     else

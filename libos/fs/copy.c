@@ -96,17 +96,12 @@ static long send(struct file *out, struct file *in, long user_offset, uint64_t c
     return result;
 }
 
-/* Shared mappings: what they have changed is copied, and they see what was. */
-static void mapped_before(void)
+/* What shared mappings have changed is copied, and they see what was. */
+static long with_mappings(struct file *out, long copied)
 {
-    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
-        (void)backing_sync_file(NULL);
-}
-
-static void mapped_after(struct file *out)
-{
-    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED) && file_type(out) == S_IFREG)
+    if (copied > 0)
         backing_refresh(out, 0, INT64_MAX);
+    return copied;
 }
 
 static bool can_copy(const struct file *out, const struct file *in)
@@ -124,10 +119,10 @@ long sys_sendfile(SYSCALL_ARGS)
         result = -EBADF;
     else if (a3 < 0 || !out->ops->write || !in->ops->read)
         result = -EINVAL;
-    else
-        result = (mapped_before(), send(out, in, a2, count));
-    if (result > 0)
-        mapped_after(out);
+    else {
+        (void)backing_sync_file(NULL);
+        result = with_mappings(out, send(out, in, a2, count));
+    }
     if (out)
         file_put(out);
     if (in)
@@ -164,10 +159,10 @@ long sys_copy_file_range(SYSCALL_ARGS)
         result = -EINVAL;
     else if (in->host_fd < 0 || out->host_fd < 0)
         result = file_type(in) == S_IFREG && file_type(out) == S_IFREG ? -EXDEV : -EINVAL; /* the caller copies */
-    else
-        result = (mapped_before(), copy_range(in, a1, out, a3, count));
-    if (result > 0)
-        mapped_after(out);
+    else {
+        (void)backing_sync_file(NULL);
+        result = with_mappings(out, copy_range(in, a1, out, a3, count));
+    }
     if (out)
         file_put(out);
     if (in)

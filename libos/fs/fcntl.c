@@ -3,7 +3,6 @@
  * fcntl, flock: descriptor flags and status flags inside, locks on the host. */
 #include "libos/fs/locks.h"
 #include "libos/process/process.h"
-#include "libos/process/process.h"
 
 #include <linux/resource.h>
 

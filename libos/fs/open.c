@@ -142,12 +142,11 @@ static long do_open(int dirfd, long user_path, int flags, int mode)
 
     if (status)
         return status;
-    bool mapped = flags & O_TRUNC && __atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED);
-    if (mapped)
+    if (flags & O_TRUNC)
         (void)backing_sync_file(NULL); /* before it is cut */
     struct file *file = open_path(path, flags, mode & 07777, &error);
     path_free(path);
-    if (file && mapped)
+    if (file && flags & O_TRUNC)
         backing_refresh(file, 0, INT64_MAX);
     return file ? fd_install(file, 0, flags & O_CLOEXEC) : error;
 }

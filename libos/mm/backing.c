@@ -254,10 +254,17 @@ void backing_drop(uint64_t start, uint64_t end)
     }
 }
 
+static bool nothing_shared(void)
+{
+    return !__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED);
+}
+
 int backing_sync(uint64_t start, uint64_t end)
 {
     int error = 0;
 
+    if (nothing_shared())
+        return 0;
     lock(&backing_lock);
     for (const struct backing *b = first; b; b = b->next) {
         uint64_t from = b->start > start ? b->start : start, to = b->end < end ? b->end : end;
@@ -272,6 +279,8 @@ int backing_sync_file(struct file *file)
 {
     int error = 0;
 
+    if (nothing_shared())
+        return 0;
     lock(&backing_lock);
     for (const struct backing *b = first; b; b = b->next) {
         int status = b->hash && (!file || same_file(b->file, file)) ? sync_pages(b, b->start, b->end) : 0;
@@ -283,6 +292,8 @@ int backing_sync_file(struct file *file)
 
 void backing_refresh(struct file *file, uint64_t offset, uint64_t length)
 {
+    if (nothing_shared() || (file && file_type(file) != S_IFREG))
+        return;
     lock(&backing_lock);
     for (const struct backing *b = first; b; b = b->next) {
         uint64_t end = b->offset + (b->end - b->start);
@@ -333,7 +344,7 @@ bool backing_may_write(uint64_t start, uint64_t end)
 {
     const struct backing *b;
 
-    if (!__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+    if (nothing_shared())
         return true;
     lock(&backing_lock);
     for (b = first; b && !(b->start < end && start < b->end && b->shared && !file_can_write(b->file));)

@@ -33,6 +33,6 @@ bool backing_may_write(uint64_t start, uint64_t end);
 /* How many mappings there are of the file that is this object (struct file's). */
 uint32_t backing_count(const void *object);
 
-extern uint32_t backing_shared_count; /* of shared mappings: without any, reads and writes need not look */
+extern uint32_t backing_shared_count; /* of shared mappings: without any, all of these do nothing, and reads and writes need not ask */
 
 #endif

@@ -62,8 +62,7 @@ long mm_map_file(uint64_t addr, uint64_t length, int prot, int flags, struct fil
     got = file_pread(file, &probe, 1, offset);
     if (got < 0)
         return got == -EBADF ? -EACCES : got == -EISDIR || got == -ESPIPE ? -ENODEV : got;
-    if (__atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
-        (void)backing_sync_file(file); /* what other mappings of it have changed */
+    (void)backing_sync_file(file); /* what other mappings of it have changed */
     replaced(addr, length, flags);
     long start = mm_map_flags(addr, length, PROT_RW, flags, VMA_FILE | (shared ? VMA_SHARED : 0));
     if (start < 0)
@@ -148,7 +147,7 @@ long sys_mprotect(SYSCALL_ARGS)
             return -EACCES;
         if (prot != (PROT_READ | PROT_EXEC))
             rewrite_code_changes(start, end);
-        if (!(prot & PROT_READ) && __atomic_load_n(&backing_shared_count, __ATOMIC_RELAXED))
+        if (!(prot & PROT_READ))
             (void)backing_sync(start, end); /* it cannot be read later */
     }
     return mm_protect(start, (uint64_t)a1, prot);
