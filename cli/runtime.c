@@ -84,13 +84,7 @@ static int build_in_memory(struct image *image, const struct vigil_config *confi
 
 int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error)
 {
-    struct image_key *key;
-
-    if (build_in_memory(image, config, error) || image_key_open(key_path, &key, error))
-        return -1;
-    int status = image_sign(image, key, error);
-    image_key_free(key);
-    return status;
+    return build_in_memory(image, config, error) ? -1 : image_sign_with(image, key_path, error);
 }
 
 int sign_to_run(struct image *image, const struct vigil_config *config, struct image_error *error)

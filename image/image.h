@@ -51,7 +51,9 @@ int image_build(struct image *image, const void *runtime_elf, size_t runtime_siz
 void image_free(struct image *image);
 /* An image that will not be written: gives back the copy of the runtime ELF. */
 void image_forget_file(struct image *image);
-/* Signs with the key at this path (NULL: the development key), or takes the signature that an earlier call has kept in the
+/* Signs with the key at this path (NULL: the development key). */
+int image_sign_with(struct image *image, const char *key_path, struct image_error *error);
+/* The same, or takes the signature that an earlier call has kept in the
  * user's cache directory for the same image and key file. */
 int image_sign_or_take(struct image *image, const char *key_path, struct image_error *error);
 /* MRENCLAVE of the ranges in order. */

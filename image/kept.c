@@ -6,11 +6,8 @@
  * does not grow. */
 #include "image/key.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -57,31 +54,9 @@ static bool check_of(const struct kept *kept, uint8_t check[DIGEST])
     return EVP_Digest(kept, offsetof(struct kept, check), check, NULL, EVP_sha256(), NULL) == 1;
 }
 
-/* $XDG_CACHE_HOME/vigil, made if need be. */
-static bool directory(char *path, size_t size)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    struct passwd *pw = NULL;
-    int n;
-
-    if (!xdg || *xdg != '/') {
-        xdg = NULL;
-        if ((!home || *home != '/') && (pw = getpwuid(getuid())))
-            home = pw->pw_dir;
-        if (!home || *home != '/')
-            return false;
-    }
-    n = snprintf(path, size, "%s%s", xdg ? xdg : home, xdg ? "" : "/.cache");
-    if (n < 0 || (size_t)n + 64 > size)
-        return false;
-    mkdir(path, 0700);
-    strcat(path, "/vigil");
-    return !mkdir(path, 0700) || errno == EEXIST;
-}
-
 static bool place_of(const uint8_t digest[DIGEST], char *path, size_t size)
 {
-    if (!directory(path, size - 64))
+    if (!image_user_directory("XDG_CACHE_HOME", ".cache", path, size) || *path != '/')
         return false;
     sprintf(path + strlen(path), "/signature-%02x", digest[0]);
     return true;
@@ -112,6 +87,10 @@ static void keep(const char *path, const uint8_t digest[DIGEST], const struct sg
 
     memcpy(kept.of, digest, DIGEST);
     kept.sigstruct = *sigstruct;
+    snprintf(temporary, sizeof(temporary), "%s", path);
+    *strrchr(temporary, '/') = 0;
+    if (image_make_directories(temporary))
+        return;
     snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
     int fd = check_of(&kept, kept.check) ? open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
     if (fd < 0)
@@ -124,7 +103,6 @@ static void keep(const char *path, const uint8_t digest[DIGEST], const struct sg
 int image_sign_or_take(struct image *image, const char *key_path, struct image_error *error)
 {
     uint8_t digest[DIGEST];
-    struct image_key *key;
     char path[4096];
     bool known = digest_of(image, key_path, digest) && place_of(digest, path, sizeof(path));
 
@@ -132,10 +110,7 @@ int image_sign_or_take(struct image *image, const char *key_path, struct image_e
         image->is_signed = true;
         return 0;
     }
-    if (image_key_open(key_path, &key, error))
-        return -1;
-    int status = image_sign(image, key, error);
-    image_key_free(key);
+    int status = image_sign_with(image, key_path, error);
     /* The key may have been made only now. */
     known = known || (digest_of(image, key_path, digest) && place_of(digest, path, sizeof(path)));
     if (!status && known)

@@ -15,29 +15,37 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int default_path(char *path, size_t size, struct image_error *error)
+bool image_user_directory(const char *variable, const char *below_home, char *path, size_t size)
 {
-    const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    const char *xdg = getenv(variable), *home = getenv("HOME");
     struct passwd *pw = NULL;
 
     if ((!home || !*home) && (pw = getpwuid(getuid())))
         home = pw->pw_dir;
-    if (strlen(xdg && *xdg ? xdg : home ? home : "") > size - 64)
-        return image_fail(error, "the path of the development key is too long: set XDG_CONFIG_HOME or give --key FILE");
-    if (xdg && *xdg)
-        snprintf(path, size, "%s/vigil", xdg);
-    else if (home && *home)
-        snprintf(path, size, "%s/.config/vigil", home);
-    else
-        return image_fail(error, "no place for the development key: set HOME or XDG_CONFIG_HOME, or give --key FILE");
+    bool is_set = xdg && *xdg;
+    int n = is_set ? snprintf(path, size, "%s/vigil", xdg) : home && *home ? snprintf(path, size, "%s/%s/vigil", home, below_home) : 0;
+    if (n <= 0)
+        *path = 0;
+    return n >= 0 && (size_t)n + IMAGE_USER_FILE <= size;
+}
+
+int image_make_directories(char *path)
+{
     for (char *slash = path + 1; (slash = strchr(slash, '/')); slash++) {
         *slash = 0;
         mkdir(path, 0700);
         *slash = '/';
     }
-    if (mkdir(path, 0700) && errno != EEXIST)
-        return image_fail(error, "%s: cannot make the directory of the development key: %s", path, strerror(errno));
-    strncat(path, "/dev-key.pem", size - strlen(path) - 1);
+    return mkdir(path, 0700) && errno != EEXIST ? -1 : 0;
+}
+
+static int default_path(char *path, size_t size, struct image_error *error)
+{
+    if (!image_user_directory("XDG_CONFIG_HOME", ".config", path, size))
+        return image_fail(error, "the path of the development key is too long: set XDG_CONFIG_HOME or give --key FILE");
+    if (!*path)
+        return image_fail(error, "no place for the development key: set HOME or XDG_CONFIG_HOME, or give --key FILE");
+    strcat(path, "/dev-key.pem");
     return 0;
 }
 
@@ -60,6 +68,10 @@ static EVP_PKEY *generate(void)
 static int create(const char *path, struct image_error *error)
 {
     char temporary[4200];
+    snprintf(temporary, sizeof(temporary), "%s", path);
+    *strrchr(temporary, '/') = 0;
+    if (image_make_directories(temporary))
+        return image_fail(error, "%s: cannot make the directory of the development key: %s", temporary, strerror(errno));
     snprintf(temporary, sizeof(temporary), "%s.%d", path, (int)getpid());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
@@ -142,6 +154,17 @@ int image_key_open(const char *path, struct image_key **out, struct image_error 
     }
     (*out)->key = key;
     return 0;
+}
+
+int image_sign_with(struct image *image, const char *key_path, struct image_error *error)
+{
+    struct image_key *key;
+
+    if (image_key_open(key_path, &key, error))
+        return -1;
+    int status = image_sign(image, key, error);
+    image_key_free(key);
+    return status;
 }
 
 void image_key_free(struct image_key *key)
