@@ -31,8 +31,9 @@ uint32_t self_miscselect(void);
     ".pushsection ex_table, \"a\"\n.balign 4\n.long " insn " - .\n.long " fixup " - .\n.popsection\n"
 
 /* usercopy.c: 0 if rip is not an instruction that may fault. */
-uint64_t zero_pages(const void *start, uint64_t pages);  /* zero_pages.S */
 uint64_t exception_fixup(uint64_t rip);
+/* zero_pages.S: how many pages from start on hold nothing but zeroes and can be read; 0 also if it cannot look. */
+uint64_t zero_pages(const void *start, uint64_t pages);
 
 /* start.c */
 void start_info_copy(uint64_t untrusted_boot);

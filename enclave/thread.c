@@ -178,9 +178,7 @@ int thread_create(struct thread *thread, const struct checkpoint *regs, uint32_t
     int status = ocall_thread_create(t->slot);
     /* A host that says it failed may have entered all the same: then there is a thread. */
     uint64_t expected = ENTRY_START;
-    if (!status)
-        return 0;
-    if (!__atomic_compare_exchange_n(&t->entry_state, &expected, ENTRY_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+    if (!status || !__atomic_compare_exchange_n(&t->entry_state, &expected, ENTRY_FREE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
         return 0;
     __atomic_sub_fetch(&threads_inside, 1, __ATOMIC_SEQ_CST);
     return status;

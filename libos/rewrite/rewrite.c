@@ -82,7 +82,8 @@ uint64_t rewrite_resume(uint64_t rip)
     if (!table)
         return rip;
     const struct moved *m = moved_find(table, rip);
-    return m->from == rip && m->to ? m->to : rip;
+    uint64_t to = __atomic_load_n(&m->from, __ATOMIC_ACQUIRE) == rip ? __atomic_load_n(&m->to, __ATOMIC_RELAXED) : 0;
+    return to ? to : rip;
 }
 
 uint32_t rewrite_sites(void)
@@ -90,8 +91,7 @@ uint32_t rewrite_sites(void)
     return __atomic_load_n(&sites, __ATOMIC_RELAXED);
 }
 
-/* ---- code ----------------------------------------------------------------------------------------------------------
- */
+/* ---- code -------------------------------------------------------------------------------------------------------- */
 static void jump_in(const struct module *m, const struct rewrite_site *site)
 {
     trampoline_jump(m->base, site, (uint8_t *)site_jump(site));
@@ -186,7 +186,7 @@ static void add_module(struct module *m)
 static void moved_gone(const struct rewrite_site *site)
 {
     if (site->form == REWRITE_BEHIND && moved)
-        moved_find(moved, site->syscall + 2)->to = 0;
+        __atomic_store_n(&moved_find(moved, site->syscall + 2)->to, 0, __ATOMIC_RELAXED);
 }
 
 static void discard_module(struct module *m)
@@ -230,8 +230,7 @@ void rewrite_code_loaded(uint64_t start, uint64_t end)
         discard_module(m);
 }
 
-/* ---- one more, when code has been running
- * ---------------------------------------------------------------------------- */
+/* ---- one more, when code has been running ------------------------------------------------------------------------ */
 /* Code that may be running changes. */
 static bool write_code(uint64_t at, const uint8_t bytes[JUMP])
 {
@@ -285,8 +284,7 @@ void rewrite_one(const struct rewrite_site *site)
         discard_module(m);
 }
 
-/* ---- the end of it -------------------------------------------------------------------------------------------------
- */
+/* ---- the end of it ----------------------------------------------------------------------------------------------- */
 /* The site is the SYSCALL it was. False: it cannot be. */
 static bool put_back(const struct module *m, const struct rewrite_site *site)
 {
@@ -380,8 +378,7 @@ void rewrite_code_changes(uint64_t start, uint64_t end)
     undo(start, end, true);
 }
 
-/* ---- where the program is ------------------------------------------------------------------------------------------
- */
+/* ---- where the program is ---------------------------------------------------------------------------------------- */
 static uint64_t visible(const struct module *m, uint64_t rip)
 {
     uint64_t slot = (rip - m->base) / TRAMPOLINE, offset = (rip - m->base) % TRAMPOLINE;

@@ -67,8 +67,7 @@ void trampoline_original(const struct rewrite_site *site, uint8_t code[JUMP])
     }
 }
 
-/* ---- places --------------------------------------------------------------------------------------------------------
- */
+/* ---- places ------------------------------------------------------------------------------------------------------ */
 static bool slot_free(const uint64_t *used, uint32_t slot)
 {
     return slot % SLOTS_PER_PAGE && !(used[slot / 64] >> slot % 64 & 1);

@@ -68,14 +68,19 @@ static void run_often(char *p, long more)
         CHECK_EQ(run(p, SYS_getpid), getpid() + more);
 }
 
+static void new_code(char *p, int imm, int imm2, long more)
+{
+    put_code(p, imm, imm2);
+    ready(p, PAGE);
+    run_often(p, more);
+}
+
 /* What a compiler at run time does: writable, then executable, then changed a little. */
 static void code_is_changed_in_place_once(void)
 {
     char *p = page_at(NULL);
 
-    put_code(p, 1, 2);
-    ready(p, PAGE);
-    run_often(p, 3);
+    new_code(p, 1, 2, 3);
     CHECK_EQ(mprotect(p, PAGE, PROT_READ | PROT_WRITE), 0);
     p[8] = 10;
     CHECK_EQ(mprotect(p, PAGE, PROT_READ | PROT_EXEC), 0);
@@ -93,18 +98,12 @@ static void code_takes_the_place_of_code_once(void)
 {
     char *p = page_at(NULL);
 
-    put_code(p, 1, 2);
-    ready(p, PAGE);
-    run_often(p, 3);
+    new_code(p, 1, 2, 3);
     page_at(p);
-    put_code(p, 5, 6);
-    ready(p, PAGE);
-    run_often(p, 11);
+    new_code(p, 5, 6, 11);
     CHECK_EQ(munmap(p, PAGE), 0);
     page_at(p);
-    put_code(p, 7, 8);
-    ready(p, PAGE);
-    run_often(p, 15);
+    new_code(p, 7, 8, 15);
     CHECK_EQ(mprotect(p, PAGE, PROT_READ | PROT_WRITE), 0);
     put_code(p, 9, 10);
     memmove(p + 16, p, 14);
@@ -118,16 +117,12 @@ static void code_is_moved_once(void)
 {
     char *p = page_at(NULL), *to = page_at(NULL);
 
-    put_code(p, 1, 2);
-    ready(p, PAGE);
-    run_often(p, 3);
+    new_code(p, 1, 2, 3);
     char *q = mremap(p, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to);
     REQUIRE(q == to);
     run_often(q, 3);
     page_at(p);
-    put_code(p, 3, 4);
-    ready(p, PAGE);
-    run_often(p, 7);
+    new_code(p, 3, 4, 7);
     CHECK_EQ(munmap(p, PAGE), 0);
     run_often(q, 3);
     CHECK_EQ(munmap(q, PAGE), 0);
