@@ -166,7 +166,7 @@ def test_stepi(interrupts, hz):
     two instructions: the second time it sees the address behind is when the runtime is done."""
     commands = ("break raw_system_calls", "run", "vigil status", "source %s" % STEPPER, "python steps(120)",
                 "vigil status", "delete", "continue")
-    want = native(*[c for c in commands if "vigil" not in c])
+    want = native(*[c for c in commands if not c.startswith("vigil ")])
     out = enclave("vigil interrupts " + interrupts, *commands, hz=hz)
     disassembly = run(["gdb", "-q", "-nx", "--batch", "-ex", "disassemble raw_system_calls", TARGET]).stdout
     behind = re.search(r"syscall\s*\n\s*(0x0*[0-9a-f]+)", disassembly)
