@@ -29,7 +29,7 @@ int finish_output(void);
 #define MAX_POLICIES 32
 struct run_settings {
     int aex_notify, edmm; /* -1: as it is */
-    bool stats;
+    bool stats, symbols; /* symbols: somebody will want the runtime's */
     const char *enclave_size, *max_threads;
     const char *policies[MAX_POLICIES];
     unsigned policy_count;
@@ -43,11 +43,11 @@ int image_of_program(const struct run_settings *s, const char *name, struct imag
 /* runtime.c: the runtime ELF, from VIGIL_RUNTIME or beside the executable. */
 /* Its path; false if there is none. */
 bool find_runtime(char *path, size_t size);
-int load_runtime(void **data, size_t *size, struct image_error *error);
 /* Builds and signs in memory with the key (NULL: development key). */
 int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error);
-/* With the development key, or with its signature of the same image from an earlier run. */
-int sign_to_run(struct image *image, const struct vigil_config *config, struct image_error *error);
+/* With the development key, or with its signature of the same image from an earlier run. Without symbols there will be no use
+ * for the runtime's file. */
+int sign_to_run(struct image *image, const struct vigil_config *config, bool symbols, struct image_error *error);
 /* NAME.vigil of NAME.manifest (or of any other name). Static storage. */
 const char *signed_name(const char *manifest);
 void print_identity(const struct image *image);

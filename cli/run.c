@@ -240,7 +240,7 @@ int image_of_program(const struct run_settings *s, const char *name, struct imag
         manifest_use_edmm(config, s->edmm);
     if ((status = apply_sizes(s, config)))
         return status;
-    if (!(status = apply_flags(s, config)) && sign_to_run(image, config, &error))
+    if (!(status = apply_flags(s, config)) && sign_to_run(image, config, s->symbols, &error))
         status = complain(EXIT_BAD_INPUT, "%s", error.text);
     free(config);
     return status;
@@ -291,7 +291,7 @@ static int image_of_file(const struct run_settings *s, const char *path, struct 
     if (s->edmm >= 0)
         manifest_use_edmm(config, s->edmm);
     int status = apply_flags(s, config);
-    if (!status && sign_to_run(image, config, &error))
+    if (!status && sign_to_run(image, config, s->symbols, &error))
         status = complain(EXIT_BAD_INPUT, "%s: %s", path, error.text);
     free(config);
     return status;
@@ -315,6 +315,7 @@ int command_run(int argc, char **argv)
     if (status)
         return status;
     s.host.stats = s.stats;
+    s.host.remember = true;
     s.host.argc = argc - optind;
     s.host.argv = argv + optind;
     /* What a manifest starts is called by its own name, not by the manifest's. */

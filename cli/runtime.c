@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 /* Where it may lie relative to the executable: installed, and in the build directory. */
 static const char *const places[] = {"/" RUNTIME, "/../lib/vigil/" RUNTIME, "/../enclave/" RUNTIME};
 
-static FILE *open_runtime(char *path, size_t size)
+static int open_runtime(char *path, size_t size)
 {
     const char *override = getenv("VIGIL_RUNTIME");
     char self[4096];
@@ -22,7 +23,7 @@ static FILE *open_runtime(char *path, size_t size)
 
     if (override) {
         snprintf(path, size, "%s", override);
-        return fopen(path, "rbe");
+        return open(path, O_RDONLY | O_CLOEXEC);
     }
     self[n < 0 ? 0 : n] = 0;
     char *slash = strrchr(self, '/');
@@ -30,66 +31,59 @@ static FILE *open_runtime(char *path, size_t size)
         *slash = 0;
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         snprintf(path, size, "%s%s", self, places[i]);
-        FILE *f = fopen(path, "rbe");
-        if (f)
-            return f;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0)
+            return fd;
     }
-    return NULL;
+    return -1;
 }
 
 bool find_runtime(char *path, size_t size)
 {
-    FILE *f = open_runtime(path, size);
-    bool found = f;
+    int fd = open_runtime(path, size);
 
-    if (found)
-        fclose(f);
-    return found;
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
 }
 
-int load_runtime(void **data, size_t *size, struct image_error *error)
+static void *load_runtime(bool whole, size_t *size, struct image_error *error)
 {
     char path[8192];
-    FILE *f = open_runtime(path, sizeof(path));
-    long length;
+    int fd = open_runtime(path, sizeof(path));
+    void *data = fd < 0 ? NULL : image_read_runtime(fd, whole, size);
 
-    if (!f || fseek(f, 0, SEEK_END) || (length = ftell(f)) < 0 || fseek(f, 0, SEEK_SET)) {
+    if (!data)
         snprintf(error->text, sizeof(error->text),
                  "%.300s: the enclave runtime cannot be read: %s; build it, or set VIGIL_RUNTIME", path, strerror(errno));
-        if (f)
-            fclose(f);
-        return -1;
-    }
-    *data = malloc((size_t)length + 1);
-    *size = *data ? fread(*data, 1, (size_t)length, f) : 0;
-    fclose(f);
-    if (*size == (size_t)length)
-        return 0;
-    free(*data);
-    snprintf(error->text, sizeof(error->text), "%.300s: cannot read the enclave runtime", path);
-    return -1;
+    if (fd >= 0)
+        close(fd);
+    return data;
 }
 
-static int build_in_memory(struct image *image, const struct vigil_config *config, struct image_error *error)
+static int build_in_memory(struct image *image, const struct vigil_config *config, bool whole, struct image_error *error)
 {
-    void *runtime;
     size_t size;
+    void *runtime = load_runtime(whole, &size, error);
 
-    if (load_runtime(&runtime, &size, error))
+    if (!runtime)
         return -1;
     int status = image_build(image, runtime, size, config, error);
-    free(runtime);
+    if (status)
+        free(runtime);
+    else
+        image_own_file(image, runtime);
     return status;
 }
 
 int sign_in_memory(struct image *image, const struct vigil_config *config, const char *key_path, struct image_error *error)
 {
-    return build_in_memory(image, config, error) ? -1 : image_sign_with(image, key_path, error);
+    return build_in_memory(image, config, true, error) ? -1 : image_sign_with(image, key_path, error);
 }
 
-int sign_to_run(struct image *image, const struct vigil_config *config, struct image_error *error)
+int sign_to_run(struct image *image, const struct vigil_config *config, bool symbols, struct image_error *error)
 {
-    return build_in_memory(image, config, error) ? -1 : image_sign_or_take(image, NULL, error);
+    return build_in_memory(image, config, symbols, error) ? -1 : image_sign_or_take(image, NULL, error);
 }
 
 const char *signed_name(const char *manifest)

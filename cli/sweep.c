@@ -26,7 +26,7 @@
 extern char **environ;
 
 static struct sweep_options opt = {.depth = 1, .limit = SWEEP_LIMIT, .signal = {SIGURG, SIGCHLD},
-                                   .run = {.aex_notify = -1, .edmm = -1, .host = {.log_level = -1}}};
+                                   .run = {.aex_notify = -1, .edmm = -1, .symbols = true, .host = {.log_level = -1}}};
 static struct sweep_report report = {.options = &opt};
 static struct sweep_program program;
 static struct sweep_end plain;           /* the undisturbed run */

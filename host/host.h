@@ -13,6 +13,7 @@ extern "C" {
 struct host_options {
     unsigned tick_hz;           /* software SGX only; 250 by default */
     bool stats;
+    bool remember;              /* software SGX only: what measuring heaps comes to, in the user's cache directory */
     uint64_t epc_size;          /* software SGX only: bytes of EPC that there are; 0: no limit */
     int log_level;              /* enum vigil_log_level; -1: as measured. Raising it is honoured in debug enclaves only */
     int argc;

@@ -172,6 +172,8 @@ static int rebuild(struct image *image, const char *path, const uint8_t *data, s
         image_fail(error, "%s: the image was changed after it was signed; sign it again with `vigil sign`", path);
         goto out;
     }
+    image_own_file(image, runtime_copy);
+    runtime_copy = NULL;
     memcpy(&image->sigstruct, sigstruct, sizeof(image->sigstruct));
     image->is_signed = true;
     if (!signature_ok(&image->sigstruct))

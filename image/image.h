@@ -33,24 +33,32 @@ struct image {
     struct image_range *ranges;
     size_t range_count;
     uint64_t entry;                     /* OENTRY */
-    uint64_t app_end;          /* of application memory, the runtime's heap included */
-    uint32_t thread_limit;     /* thread blocks that there is room for */
+    uint64_t heap;                      /* the runtime's, on top of application memory */
+    uint64_t app_end;                   /* of application memory, the runtime's heap included */
+    uint32_t thread_limit;              /* thread blocks that there is room for */
     uint64_t tcs0, thread_stride;       /* linear address of the first TCS, bytes between two */
     struct vigil_config *config;        /* owned */
     struct sgx_sigstruct sigstruct;     /* valid if is_signed */
     bool is_signed;
     void *memory, *runtime_memory;      /* owned storage of the ranges' contents */
-    void *runtime_file;                 /* owned copy of the runtime ELF, for image_write */
+    const void *runtime_file;           /* the runtime ELF; NULL: forgotten */
     size_t runtime_size;
+    void *owned_file;                   /* the same, if it is the image's */
 };
 
 /* Lays out an enclave. runtime_elf: the static PIE of enclave/ + libos/. The configuration is copied. secs.attributes.xfrm is
- * 3 here; the loader adds what the machine offers and SIGSTRUCT's mask leaves open. */
+ * 3 here; the loader adds what the machine offers and SIGSTRUCT's mask leaves open. The runtime ELF must stay where it is
+ * until image_forget_file() or image_free(). */
 int image_build(struct image *image, const void *runtime_elf, size_t runtime_size, const struct vigil_config *config,
                 struct image_error *error);
 void image_free(struct image *image);
-/* An image that will not be written: gives back the copy of the runtime ELF. */
+/* image_free() is to free() the runtime ELF too. */
+void image_own_file(struct image *image, void *runtime_elf);
+/* An image that will not be written, and whose symbols nobody asks for. */
 void image_forget_file(struct image *image);
+/* The runtime's file for image_build(), malloc'ed; NULL and errno if it cannot be read. Without whole, only what becomes part of
+ * an enclave is read, and the rest is zeroes: not to be written, and without symbols. */
+void *image_read_runtime(int fd, bool whole, size_t *size);
 /* Signs with the key at this path (NULL: the development key). */
 int image_sign_with(struct image *image, const char *key_path, struct image_error *error);
 /* The same, or takes the signature that an earlier call has kept in the

@@ -142,13 +142,10 @@ int image_build(struct image *image, const void *runtime_elf, size_t runtime_siz
         make_plan(&plan, config, elf.span, error))
         return -1;
     image->config = malloc(config->size);
-    image->runtime_file = malloc(runtime_size);
-    if (!image->config || !image->runtime_file) {
-        image_free(image);
+    if (!image->config)
         return image_fail(error, "out of memory");
-    }
     memcpy(image->config, config, config->size);
-    memcpy(image->runtime_file, runtime_elf, runtime_size);
+    image->runtime_file = runtime_elf;
     image->runtime_size = runtime_size;
     int status = runtime_elf_relocate(&elf, runtime_elf, runtime_size, plan.elf, error);
     image->runtime_memory = elf.memory;
@@ -160,6 +157,7 @@ int image_build(struct image *image, const void *runtime_elf, size_t runtime_siz
     image->tcs0 = plan.threads + VIGIL_TB_TCS * VIGIL_PAGE;
     image->thread_stride = plan.stride;
     image->thread_limit = (uint32_t)plan.thread_limit;
+    image->heap = plan.heap;
     image->app_end = plan.app_end;
     fill_secs(image);
     fill_boot_info(image, &elf, &plan);
@@ -167,9 +165,15 @@ int image_build(struct image *image, const void *runtime_elf, size_t runtime_siz
     return 0;
 }
 
+void image_own_file(struct image *image, void *runtime_elf)
+{
+    image->owned_file = runtime_elf;
+}
+
 void image_forget_file(struct image *image)
 {
-    free(image->runtime_file);
+    free(image->owned_file);
+    image->owned_file = NULL;
     image->runtime_file = NULL;
     image->runtime_size = 0;
 }
@@ -180,6 +184,6 @@ void image_free(struct image *image)
     free(image->config);
     free(image->memory);
     free(image->runtime_memory);
-    free(image->runtime_file);
+    free(image->owned_file);
     memset(image, 0, sizeof(*image));
 }

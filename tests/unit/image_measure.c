@@ -5,6 +5,10 @@
 #include "softsgx/cpu.h"
 #include "softsgx/softsgx.h"
 
+#include <elf.h>
+#include <fcntl.h>
+#include <unistd.h>
+
 static void measure(const struct image *image, uint8_t mrenclave[32])
 {
     struct image_error error;
@@ -76,6 +80,68 @@ static void einit_computes_the_same_for_the_real_runtime(void **state)
         fail_msg("%s", error.text);
     processor_agrees(&image);
     image_free(&image);
+    free(config);
+}
+
+/* Of the real runtime's file most is for debuggers: who reads only what is loaded gets the same enclave. */
+static void what_is_loaded_is_enough(void **state)
+{
+    struct vigil_config *config = fx_config(VIGIL_FLAG_AEX_NOTIFY);
+    uint8_t mrenclave[2][32];
+    size_t sizes[2];
+
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        struct image_error error;
+        struct image image;
+        int fd = open(getenv("VIGIL_RUNTIME"), O_RDONLY);
+        void *elf = image_read_runtime(fd, whole, &sizes[whole]);
+
+        close(fd);
+        assert_non_null(elf);
+        if (image_build(&image, elf, sizes[whole], config, &error))
+            fail_msg("%s", error.text);
+        image_own_file(&image, elf);
+        measure(&image, mrenclave[whole]);
+        image_free(&image);
+    }
+    free(config);
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(mrenclave[0], mrenclave[1], 32);
+}
+
+/* What is odd about a file is said the same whichever part of it was read. */
+static void odd_files_are_read_whole(void **state)
+{
+    struct vigil_config *config = fx_config(0);
+    const char *path = fx_path("odd");
+    size_t size;
+    uint8_t *bytes = fx_runtime_copy(&size);
+
+    (void)state;
+    for (size_t at = 0; at < 2 * sizeof(Elf64_Ehdr); at++) {
+        struct image_error errors[2] = {{""}, {""}};
+        uint8_t was = bytes[at];
+
+        bytes[at] ^= 0x81;
+        fx_write(path, bytes, size);
+        bytes[at] = was;
+        for (int whole = 0; whole < 2; whole++) {
+            int fd = open(path, O_RDONLY);
+            struct image image;
+            size_t n;
+            void *elf = image_read_runtime(fd, whole, &n);
+
+            close(fd);
+            assert_non_null(elf);
+            assert_int_equal(n, size);
+            if (!image_build(&image, elf, n, config, &errors[whole]))
+                image_free(&image);
+            free(elf);
+        }
+        assert_string_equal(errors[0].text, errors[1].text);
+    }
+    free(bytes);
     free(config);
 }
 
@@ -182,6 +248,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(einit_computes_the_same),
         cmocka_unit_test(einit_computes_the_same_for_the_real_runtime),
+        cmocka_unit_test(what_is_loaded_is_enough),
+        cmocka_unit_test(odd_files_are_read_whole),
         cmocka_unit_test(what_the_host_may_choose_is_xfrm),
         cmocka_unit_test(einit_refuses_a_changed_page),
         cmocka_unit_test(measurement_is_reproducible),

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The TOML reader itself, once. In the binary and not in a shared library, since a program that starts in 10 ms has no
+// millisecond to link it and the C++ library each time.
+#define TOML_IMPLEMENTATION
+#include "image/manifest_reader.h"
