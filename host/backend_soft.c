@@ -2,6 +2,7 @@
  *
  * The software SGX as a backend. */
 #include "host/internal.h"
+#include "image/remember.h"
 #include "softsgx/softsgx.h"
 
 #include <asm/sgx.h>
@@ -82,6 +83,9 @@ static int close_gaps(const struct image *image)
     uint64_t threads = image->tcs0 - VIGIL_TB_TCS * VIGIL_PAGE;
     int status = softsgx_protect(enclave, 0, VIGIL_APP_START, PROT_NONE);
 
+    /* Application memory is the LibOS's, which begins by closing it: then that is nothing to do. */
+    if (!status && !(image->config->flags & VIGIL_FLAG_EDMM))
+        status = softsgx_protect(enclave, VIGIL_APP_START, image->heap - VIGIL_APP_START, PROT_NONE);
     if (!status)
         status = softsgx_protect(enclave, image->app_end, threads - image->app_end, PROT_NONE);
     for (uint32_t i = 0; !status && i < image->config->max_threads; i++) {
@@ -93,6 +97,18 @@ static int close_gaps(const struct image *image)
     return status;
 }
 
+static bool recall(const void *question, size_t question_size, void *answer, size_t answer_size)
+{
+    return image_recall("measurement", question, question_size, answer, answer_size);
+}
+
+static void remember(const void *question, size_t question_size, const void *answer, size_t answer_size)
+{
+    image_remember("measurement", question, question_size, answer, answer_size);
+}
+
+static const struct softsgx_memory memory_of_measurements = {recall, remember};
+
 static int load(const struct image *image, const struct sgx_secs *secs, const struct host_options *options,
                 struct image_error *error)
 {
@@ -101,6 +117,7 @@ static int load(const struct image *image, const struct sgx_secs *secs, const st
     int status = softsgx_process_init();
     if (status)
         return fail(error, "cannot start (the machine must offer FSGSBASE instructions)", status);
+    softsgx_set_memory(options->remember ? &memory_of_measurements : NULL);
     status = softsgx_create(secs, &enclave);
     if (status)
         return fail(error, "ECREATE", status);
@@ -135,9 +152,26 @@ static int thread_init(uint64_t ordinal)
     return status;
 }
 
+/* The enclave looks at all of what it gets, lest it find other things there than zeroes, and each page that is only looked at
+ * costs a fault. The kernel can do with one for 2 MiB of them. Not at the end, where stacks begin to be used: memory is then
+ * taken 2 MiB at a time. */
+#define HUGE (2ull << 20)
+#define STACK_IN_USE (512u << 10)
+static void hint_bulk(uint64_t address, uint64_t length)
+{
+    uint64_t start = (address + HUGE - 1) & -HUGE, end = (address + length - STACK_IN_USE) & -HUGE;
+
+    if (length >= 3 * HUGE && start < end)
+        madvise((void *)start, end - start, MADV_HUGEPAGE);
+}
+
 static int protect(uint64_t address, uint64_t length, int prot)
 {
-    return softsgx_protect(enclave, address, length, prot);
+    int status = softsgx_protect(enclave, address, length, prot);
+
+    if (!status && prot & PROT_WRITE)
+        hint_bulk(address, length);
+    return status;
 }
 
 static int memory(uint32_t operation, uint64_t address, uint64_t length, uint64_t argument)

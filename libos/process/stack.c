@@ -17,6 +17,7 @@
 #define SIGNAL_FRAME_REST 1024 /* siginfo, ucontext, alignment and red zone around the vector state */
 #define CLOCK_TICKS 100
 #define HWCAP2_FSGSBASE 2
+#define HUGE_PAGE (2u << 20)
 
 static struct process_image image;
 
@@ -106,15 +107,32 @@ static uint32_t make_auxv(struct aux *aux, const struct program *program, uint64
     return sizeof(all) / sizeof(all[0]);
 }
 
+/* Address space for a stack above an inaccessible page. If there is room the stack begins at a multiple of 2 MiB: the host's
+ * kernel then shows the enclave that it is all zero, which is looked at first of all, with one fault for 2 MiB. */
+static uint64_t reserve_stack(uint64_t size)
+{
+    long low = mm_map(0, size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
+
+    if (low >= 0) {
+        uint64_t stack = ((uint64_t)low + HUGE_PAGE) & -(uint64_t)HUGE_PAGE, rest = (uint64_t)low + HUGE_PAGE - stack;
+
+        if (stack - VIGIL_PAGE > (uint64_t)low)
+            (void)mm_unmap((uint64_t)low, stack - VIGIL_PAGE - (uint64_t)low);
+        if (rest)
+            (void)mm_unmap(stack + size, rest);
+        return stack;
+    }
+    low = mm_map(0, size + VIGIL_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
+    return low < 0 ? 0 : (uint64_t)low + VIGIL_PAGE;
+}
+
 static uint64_t map_stack(uint64_t size, bool executable)
 {
-    /* The lowest page stays inaccessible. */
-    long low = mm_map(0, size + VIGIL_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS);
-    int prot = PROT_RW | (executable ? PROT_EXEC : 0);
+    uint64_t stack = reserve_stack(size);
 
-    if (low < 0 || mm_protect((uint64_t)low + VIGIL_PAGE, size, prot))
+    if (!stack || mm_protect(stack, size, PROT_RW | (executable ? PROT_EXEC : 0)))
         return 0;
-    return (uint64_t)low + VIGIL_PAGE + size;
+    return stack + size;
 }
 
 uint64_t make_stack(const char *path, const struct program *program, char *cause)
