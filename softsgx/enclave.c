@@ -349,10 +349,12 @@ static int measure_pages(struct softsgx_enclave *e, uint64_t offset, bool zero, 
 {
     static const uint8_t zero_page[SGX_PAGE_SIZE];
 
+    if (!measure)
+        return sgx_measure_run(e, offset, length / SGX_PAGE_SIZE, flags);
     for (uint64_t at = offset; at < offset + length; at += SGX_PAGE_SIZE) {
         int ret = sgx_measure_eadd(e, at, flags);
 
-        if (!ret && measure)
+        if (!ret)
             ret = sgx_measure_eextend(e, at, zero ? zero_page : e->alias + at);
         if (ret)
             return ret;
@@ -360,23 +362,45 @@ static int measure_pages(struct softsgx_enclave *e, uint64_t offset, bool zero, 
     return 0;
 }
 
-/* New entries, and the linear mapping with them. While an enclave is built nobody else changes entries, so that this needs no
- * locked instructions: a heap has a hundred thousand of them. */
+int sgx_settle(struct softsgx_enclave *e)
+{
+    int ret = e->unapplied_end ? sgx_epcm_apply(e, e->unapplied, e->unapplied_end - e->unapplied) : 0;
+
+    if (!ret)
+        e->unapplied = e->unapplied_end = 0;
+    return ret;
+}
+
+/* What lies close together is done with few calls. What lies far apart is not, since that would touch the entries of all that
+ * is between. */
+#define CLOSE (1u << 20)
+static int apply_later(struct softsgx_enclave *e, uint64_t address, uint64_t length)
+{
+    if (e->unapplied_end && (address < e->unapplied || address > e->unapplied_end + CLOSE)) {
+        int ret = sgx_settle(e);
+
+        if (ret)
+            return ret;
+    }
+    if (!e->unapplied_end)
+        e->unapplied = address;
+    if (address + length > e->unapplied_end)
+        e->unapplied_end = address + length;
+    return 0;
+}
+
+/* New entries. While an enclave is built nobody else changes them, so that this needs no locked instructions: a heap has a
+ * hundred thousand of them. */
 static int enter_pages(struct softsgx_enclave *e, uint64_t address, uint64_t length, uint32_t bits)
 {
-    uint32_t *entry = &e->epcm[(address - e->base) / SGX_PAGE_SIZE], denied = 0;
+    uint32_t *entry = &e->epcm[(address - e->base) / SGX_PAGE_SIZE];
 
     for (uint64_t i = 0; i < length / SGX_PAGE_SIZE; i++) {
         uint32_t now = __atomic_load_n(&entry[i], __ATOMIC_RELAXED);
 
-        denied |= now & EPCM_DENY_MASK;
         __atomic_store_n(&entry[i], (now & ~(EPCM_SGX | EPCM_PRIVATE)) | bits, __ATOMIC_RELAXED);
     }
-    if (EPCM_PT(bits) == SGX_PT_TCS)
-        return 0; /* as inaccessible as the page was before */
-    if (denied || !e->mapped)
-        return sgx_epcm_apply(e, address, length);
-    return mapping_ops->protect(e, address, length, sgx_epcm_prot(bits));
+    return apply_later(e, address, length);
 }
 
 static int add_pages_locked(struct softsgx_enclave *e, uint64_t offset, const void *src, uint64_t length,
@@ -398,12 +422,14 @@ static int add_pages_locked(struct softsgx_enclave *e, uint64_t offset, const vo
     else if (!tcs && !measure && sgx_private_back(e, address, length))
         private = EPCM_PRIVATE;
     ret = enter_pages(e, address, length, (uint32_t)flags | EPCM_VALID | private);
-    /* A host that limits private memory (RLIMIT_DATA, overcommitment) may have some of the other kind. */
+    /* A host that limits private memory (RLIMIT_DATA, overcommitment) says so when it becomes writable; it may have some of
+     * the other kind. */
+    if (!ret && private)
+        ret = sgx_settle(e);
     if (ret && private && !mapping_ops->back(e, address, length, e->file))
         ret = enter_pages(e, address, length, (uint32_t)flags | EPCM_VALID);
     if (ret) {
-        for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
-            sgx_epcm_update(e, address + at, EPCM_SGX | EPCM_PRIVATE, 0);
+        sgx_epcm_update_range(e, address, length, EPCM_SGX | EPCM_PRIVATE, 0);
         madvise(e->alias + offset, length, MADV_REMOVE);
         sgx_epc_give_pages(length / SGX_PAGE_SIZE);
         return ret;
@@ -439,7 +465,9 @@ static int init_locked(struct softsgx_enclave *e, const struct sgx_sigstruct *si
 
     if (have->flags & SGX_ATTR_INIT)
         return -EINVAL;
-    ret = sgx_sigstruct_check(sig);
+    ret = sgx_settle(e);
+    if (!ret)
+        ret = sgx_sigstruct_check(sig);
     if (!ret)
         ret = sgx_sigstruct_verify(sig);
     if (ret)
@@ -491,9 +519,8 @@ int softsgx_protect(struct softsgx_enclave *e, uint64_t address, uint64_t length
     if (!legal_range(e, address - e->base, length) || (prot & ~(PROT_READ | PROT_WRITE | PROT_EXEC)))
         return -EINVAL;
     pthread_mutex_lock(&e->lock);
-    for (uint64_t at = address; at < address + length; at += SGX_PAGE_SIZE)
-        sgx_epcm_update(e, at, EPCM_DENY_MASK, deny << EPCM_DENY_SHIFT);
-    ret = sgx_epcm_apply(e, address, length);
+    sgx_epcm_update_range(e, address, length, EPCM_DENY_MASK, deny << EPCM_DENY_SHIFT);
+    ret = e->secs.attributes.flags & SGX_ATTR_INIT ? sgx_epcm_apply(e, address, length) : apply_later(e, address, length);
     pthread_mutex_unlock(&e->lock);
     return ret;
 }

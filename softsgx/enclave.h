@@ -44,6 +44,7 @@ struct softsgx_enclave {
     uint32_t xsave_size;     /* of the XSAVE area in an SSA frame, from XFRM */
     uint64_t valid, pending, trimmed, added, removed; /* pages: so many now; EAUG and EREMOVE so far */
     bool mapped;             /* sgx_mapping_ops was told about it */
+    uint64_t unapplied, unapplied_end; /* until EINIT: the mapping of these addresses is still to follow their entries */
     void *mapping;           /* the mapping's own */
     void *measurement;       /* SHA-256 context until EINIT */
     pthread_mutex_t lock;    /* builders only; never taken by a leaf or by AEX */
@@ -104,6 +105,8 @@ int sgx_private_share(struct softsgx_enclave *e, uint64_t address);
 uint32_t sgx_epcm_get(const struct softsgx_enclave *e, uint64_t address);
 /* entry := (entry & ~clear) | set, for a page of ELRANGE, atomically. Returns what it was. */
 uint32_t sgx_epcm_update(struct softsgx_enclave *e, uint64_t address, uint32_t clear, uint32_t set);
+/* The same for whole pages, one after the other. */
+void sgx_epcm_update_range(struct softsgx_enclave *e, uint64_t address, uint64_t length, uint32_t clear, uint32_t set);
 /* For one leaf the page is its own from take to give. take: false if another leaf has it; *entry is what it is.
  * give: its SGX part becomes entry's, the linear mapping follows, BUSY goes. 0, or -errno of the mapping: then the page
  * is as it was before. */
@@ -136,6 +139,8 @@ static inline bool sgx_raise_gp(struct sgx_fault *fault)
 
 /* ---- enclave.c ---- */
 const struct sgx_mapping_ops *sgx_mapping(void);
+/* Nobody can use an enclave before EINIT, so that until then its mapping may lag behind its entries. EINIT calls this. */
+int sgx_settle(struct softsgx_enclave *e);
 
 /* ---- track.c: which threads may still hold translations from before a change (ETRACK) ---- */
 uint32_t sgx_track_enter(struct softsgx_enclave *e);                /* the epoch the thread is in from now on */
@@ -159,6 +164,8 @@ void sgx_epc_give_pages(uint64_t pages);
 /* ---- measure.c: MRENCLAVE as it grows. Not for signal handlers. ---- */
 int sgx_measure_start(struct softsgx_enclave *e);
 int sgx_measure_eadd(struct softsgx_enclave *e, uint64_t offset, uint64_t secinfo_flags);
+/* EADD of so many pages, without EEXTEND. */
+int sgx_measure_run(struct softsgx_enclave *e, uint64_t offset, uint64_t pages, uint64_t secinfo_flags);
 int sgx_measure_eextend(struct softsgx_enclave *e, uint64_t offset, const uint8_t page[SGX_PAGE_SIZE]);
 int sgx_measure_digest(const struct softsgx_enclave *e, uint8_t mrenclave[32]);
 void sgx_measure_free(struct softsgx_enclave *e);

@@ -6,16 +6,16 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+static uint32_t *entry_of(const struct softsgx_enclave *e, uint64_t address)
+{
+    return &e->epcm[(address - e->base) / SGX_PAGE_SIZE];
+}
+
 uint32_t sgx_epcm_get(const struct softsgx_enclave *e, uint64_t address)
 {
     if (!sgx_in_elrange(e, address))
         return 0;
-    return __atomic_load_n(&e->epcm[(address - e->base) / SGX_PAGE_SIZE], __ATOMIC_RELAXED);
-}
-
-static uint32_t *entry_of(const struct softsgx_enclave *e, uint64_t address)
-{
-    return &e->epcm[(address - e->base) / SGX_PAGE_SIZE];
+    return __atomic_load_n(entry_of(e, address), __ATOMIC_RELAXED);
 }
 
 /* Could a page that a check has let pass be refused now? */
@@ -35,6 +35,23 @@ uint32_t sgx_epcm_update(struct softsgx_enclave *e, uint64_t address, uint32_t c
     if (takes_away(old, (old & ~clear) | set))
         __atomic_add_fetch(&e->changes, 1, __ATOMIC_SEQ_CST);
     return old;
+}
+
+void sgx_epcm_update_range(struct softsgx_enclave *e, uint64_t address, uint64_t length, uint32_t clear, uint32_t set)
+{
+    uint32_t *entry = entry_of(e, address), *end = entry + length / SGX_PAGE_SIZE;
+    bool taken = false;
+
+    for (; entry < end; entry++) {
+        uint32_t old = __atomic_load_n(entry, __ATOMIC_RELAXED), new;
+
+        do
+            new = (old & ~clear) | set;
+        while (new != old && !__atomic_compare_exchange_n(entry, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
+        taken |= takes_away(old, new);
+    }
+    if (taken)
+        __atomic_add_fetch(&e->changes, 1, __ATOMIC_SEQ_CST);
 }
 
 bool sgx_epcm_take(struct softsgx_enclave *e, uint64_t address, uint32_t *entry)
@@ -95,13 +112,25 @@ int sgx_epcm_prot(uint32_t entry)
            (rights & EPCM_X ? PROT_EXEC : 0);
 }
 
-/* Whoever changes an entry last sees its mapping follow, in whatever order two threads come to the mapping. */
-static bool settled(const struct softsgx_enclave *e, uint64_t address, uint64_t length, int prot)
+/* Bytes from address on that are to have this protection, length at most. A heap's entries are equal. */
+static uint64_t run_of(const struct softsgx_enclave *e, uint64_t address, uint64_t length, int prot)
 {
-    for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE)
-        if (sgx_epcm_prot(sgx_epcm_get(e, address + at)) != prot)
-            return false;
-    return true;
+    const uint32_t *entry = entry_of(e, address);
+    uint32_t like = 0;
+    bool any = false;
+    uint64_t n;
+
+    for (n = 0; n < length / SGX_PAGE_SIZE; n++) {
+        uint32_t now = __atomic_load_n(&entry[n], __ATOMIC_RELAXED);
+
+        if (any && now == like)
+            continue;
+        if (sgx_epcm_prot(now) != prot)
+            break;
+        like = now;
+        any = true;
+    }
+    return n * SGX_PAGE_SIZE;
 }
 
 int sgx_epcm_apply(struct softsgx_enclave *e, uint64_t address, uint64_t length)
@@ -113,16 +142,14 @@ int sgx_epcm_apply(struct softsgx_enclave *e, uint64_t address, uint64_t length)
         return 0;
     while (address < end) {
         int prot = sgx_epcm_prot(sgx_epcm_get(e, address));
-        uint64_t run = SGX_PAGE_SIZE;
-        int ret;
+        uint64_t run = run_of(e, address, end - address, prot);
+        int ret = run ? ops->protect(e, address, run, prot) : 0;
 
-        while (address + run < end && sgx_epcm_prot(sgx_epcm_get(e, address + run)) == prot)
-            run += SGX_PAGE_SIZE;
-        ret = ops->protect(e, address, run, prot);
         if (ret)
             return ret;
-        if (settled(e, address, run, prot)) /* else somebody changed a page meanwhile: once more */
-            address += run;
+        /* Whoever changes an entry last sees its mapping follow, in whatever order two threads come to the mapping: of
+         * what somebody changed meanwhile, once more. */
+        address += run_of(e, address, run, prot);
     }
     return 0;
 }

@@ -15,6 +15,7 @@
 
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -46,6 +47,13 @@ uint64_t softsgx_xfrm(void);
 
 /* ECREATE. Reserves [baseaddr, baseaddr+size) of the address space (from mmap_min_addr up if baseaddr is 0). */
 int softsgx_create(const struct sgx_secs *secs, struct softsgx_enclave **out);
+/* Enclaves are built again and again, and their heaps are most of what is measured. An embedder that remembers the answers (64
+ * bytes and more of question, 32 of answer) spares the hash; what is wrong makes EINIT refuse the enclave. NULL: none. */
+struct softsgx_memory {
+    bool (*recall)(const void *question, size_t question_size, void *answer, size_t answer_size);
+    void (*remember)(const void *question, size_t question_size, const void *answer, size_t answer_size);
+};
+void softsgx_set_memory(const struct softsgx_memory *memory);
 /* EADD of length/4096 pages at offset, and EEXTEND of each if measure. src NULL adds zero pages. */
 int softsgx_add_pages(struct softsgx_enclave *enclave, uint64_t offset, const void *src, uint64_t length,
                       const struct sgx_secinfo *secinfo, bool measure);

@@ -31,6 +31,8 @@ static struct softsgx_enclave *build(void)
     CHECK(ret == 0, "small: %d", ret);
     ret = softsgx_add_pages(e, HEAP + HEAP_SIZE + SMALL_SIZE, NULL, HEAP, &rw, true);
     CHECK(ret == 0, "measured: %d", ret);
+    ret = sgx_settle(e);
+    CHECK(ret == 0, "settle: %d", ret);
     return e;
 }
 
@@ -106,12 +108,12 @@ static void rights_do_not_matter_to_the_processor(void)
 
     for (int prot = PROT_NONE; prot <= PROT_READ; prot++) {
         at(HEAP + 8192)[5] = 3;
-        HOLDS(!softsgx_protect(e, page, 4096, prot));
+        HOLDS(!softsgx_protect(e, page, 4096, prot) && !sgx_settle(e));
         HOLDS(sgx_epc_replace(e, page + 5, 3, 4) && !sgx_epc_replace(e, page + 5, 3, 5));
         HOLDS(!softsgx_debug_read(e, page + 5, &byte, 1) && byte == 4);
         byte = 9;
         HOLDS(!softsgx_debug_write(e, page + 6, &byte, 1));
-        HOLDS(!softsgx_protect(e, page, 4096, PROT_READ | PROT_WRITE));
+        HOLDS(!softsgx_protect(e, page, 4096, PROT_READ | PROT_WRITE) && !sgx_settle(e));
         HOLDS(at(HEAP + 8192)[5] == 4 && at(HEAP + 8192)[6] == 9);
     }
 }

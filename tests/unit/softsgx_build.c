@@ -78,6 +78,21 @@ static int add(struct softsgx_enclave *e, uint64_t offset, const void *src, uint
     return softsgx_add_pages(e, offset, src, pages * SGX_PAGE_SIZE, &secinfo, false);
 }
 
+/* Before EINIT the mapping follows when it is asked to. */
+static int add_and_settle(struct softsgx_enclave *e, uint64_t offset, const void *src, uint64_t pages, uint64_t flags)
+{
+    int ret = add(e, offset, src, pages, flags);
+
+    return ret ? ret : sgx_settle(e);
+}
+
+static int protect_and_settle(struct softsgx_enclave *e, uint64_t address, uint64_t length, int prot)
+{
+    int ret = softsgx_protect(e, address, length, prot);
+
+    return ret ? ret : sgx_settle(e);
+}
+
 static void expect_call(unsigned n, uint64_t address, uint64_t pages, int prot)
 {
     assert_true(n < call_count);
@@ -93,7 +108,10 @@ static void test_heap_is_one_call(void **state)
     uint8_t resident[64] = { 0 };
 
     (void)state;
-    assert_int_equal(add(e, 1 << 20, NULL, 65536, RW), 0);
+    for (uint64_t i = 0; i < 16; i++)
+        assert_int_equal(add(e, (1 << 20) + i * 4096 * SGX_PAGE_SIZE, NULL, 4096, RW), 0);
+    assert_int_equal(call_count, 0);
+    assert_int_equal(sgx_settle(e), 0);
     assert_int_equal(call_count, 1);
     expect_call(0, (1ull << 30) + (1 << 20), 65536, PROT_READ | PROT_WRITE);
     assert_int_equal(mincore(e->alias + (1 << 20), 64 * SGX_PAGE_SIZE, resident), 0);
@@ -126,10 +144,10 @@ static void test_tcs_stays_inaccessible(void **state)
     struct softsgx_enclave *e = create(FX_BASE, FX_SIZE);
 
     (void)state;
-    assert_int_equal(add(e, 0, NULL, 4, SGX_SECINFO_TCS), 0);
-    assert_int_equal(call_count, 0);
-    assert_int_equal(softsgx_protect(e, FX_BASE, 4096, PROT_READ | PROT_WRITE), 0);
-    expect_call(0, FX_BASE, 1, PROT_NONE);
+    assert_int_equal(add_and_settle(e, 0, NULL, 4, SGX_SECINFO_TCS), 0);
+    expect_call(0, FX_BASE, 4, PROT_NONE);
+    assert_int_equal(protect_and_settle(e, FX_BASE, 4096, PROT_READ | PROT_WRITE), 0);
+    expect_call(1, FX_BASE, 1, PROT_NONE);
     softsgx_destroy(e);
 }
 
@@ -140,22 +158,22 @@ static void test_protection_is_the_intersection(void **state)
 
     (void)state;
     assert_int_equal(add(e, 0x0000, NULL, 4, RW), 0);
-    assert_int_equal(add(e, 0x4000, NULL, 4, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_X), 0);
+    assert_int_equal(add_and_settle(e, 0x4000, NULL, 4, SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_X), 0);
     call_count = 0;
-    assert_int_equal(softsgx_protect(e, FX_BASE, 8 * 4096, PROT_READ | PROT_WRITE), 0);
+    assert_int_equal(protect_and_settle(e, FX_BASE, 8 * 4096, PROT_READ | PROT_WRITE), 0);
     assert_int_equal(call_count, 2);
     expect_call(0, FX_BASE, 4, PROT_READ | PROT_WRITE);
     expect_call(1, FX_BASE + 0x4000, 4, PROT_READ);
     call_count = 0;
-    assert_int_equal(softsgx_protect(e, FX_BASE + 0x1000, 4096, PROT_NONE), 0);
-    assert_int_equal(softsgx_protect(e, FX_BASE, 16 * 4096, PROT_READ | PROT_EXEC), 0);
+    assert_int_equal(protect_and_settle(e, FX_BASE + 0x1000, 4096, PROT_NONE), 0);
+    assert_int_equal(protect_and_settle(e, FX_BASE, 16 * 4096, PROT_READ | PROT_EXEC), 0);
     assert_int_equal(call_count, 4);
     expect_call(0, FX_BASE + 0x1000, 1, PROT_NONE);
     expect_call(1, FX_BASE, 4, PROT_READ);
     expect_call(2, FX_BASE + 0x4000, 4, PROT_READ | PROT_EXEC);
     expect_call(3, FX_BASE + 0x8000, 8, PROT_NONE);
     call_count = 0;
-    assert_int_equal(add(e, 0x8000, NULL, 1, RW), 0); /* the page table entry was there before the page */
+    assert_int_equal(add_and_settle(e, 0x8000, NULL, 1, RW), 0); /* the page table entry was there before the page */
     expect_call(0, FX_BASE + 0x8000, 1, PROT_READ);
     softsgx_destroy(e);
 }
@@ -186,24 +204,47 @@ static void test_nothing_below_the_lowest_mapping(void **state)
     softsgx_destroy(e);
 }
 
-/* The kernel may refuse a mapping; then the page is not there, its content is gone and the measurement untouched. */
+/* The kernel may refuse a mapping. A page far away needs the mapping now: then it is not there, its content is gone and the
+ * measurement untouched. */
 static void test_failed_protect_is_undone(void **state)
 {
-    struct softsgx_enclave *e = create(FX_BASE, FX_SIZE);
+    struct softsgx_enclave *e = create(1ull << 30, 1ull << 30);
     uint8_t content[4096], before[32], after[32];
+    const uint64_t far = 64 << 20;
 
     (void)state;
     memset(content, 0x42, sizeof(content));
+    assert_int_equal(add(e, 0, content, 1, RW), 0);
     assert_int_equal(sgx_measure_digest(e, before), 0);
     protect_result = -ENOMEM;
-    assert_int_equal(add(e, 0x1000, content, 1, RW), -ENOMEM);
+    assert_int_equal(add(e, far, content, 1, RW), -ENOMEM);
     protect_result = 0;
-    assert_int_equal(sgx_epcm_get(e, FX_BASE + 0x1000), 0);
-    assert_int_equal(e->alias[0x1000], 0);
+    assert_int_equal(sgx_epcm_get(e, e->base + far), 0);
+    assert_int_equal(e->alias[far], 0);
     assert_int_equal(sgx_measure_digest(e, after), 0);
     assert_memory_equal(before, after, 32);
-    assert_int_equal(add(e, 0x1000, content, 1, RW), 0);
-    assert_int_equal(e->alias[0x1fff], 0x42);
+    assert_int_equal(add(e, far, content, 1, RW), 0);
+    assert_int_equal(e->alias[far + 0xfff], 0x42);
+    softsgx_destroy(e);
+}
+
+/* The kernel may refuse it at the end: EINIT says so, and may be tried again. */
+static void test_settling_can_be_tried_again(void **state)
+{
+    struct softsgx_enclave *e = create(FX_BASE, FX_SIZE);
+    const struct sgx_sigstruct sig = { 0 };
+
+    (void)state;
+    assert_int_equal(add(e, 0x1000, NULL, 1, RW), 0);
+    protect_result = -ENOMEM;
+    assert_int_equal(softsgx_init(e, &sig), -ENOMEM);
+    protect_result = 0;
+    call_count = 0;
+    assert_int_equal(softsgx_init(e, &sig), SGX_INVALID_SIG_STRUCT);
+    assert_int_equal(call_count, 1);
+    expect_call(0, FX_BASE + 0x1000, 1, PROT_READ | PROT_WRITE);
+    assert_int_equal(sgx_settle(e), 0);
+    assert_int_equal(call_count, 1);
     softsgx_destroy(e);
 }
 
@@ -326,7 +367,7 @@ int main(void)
         T(test_heap_is_one_call),  T(test_zero_content_stays_sparse),
         T(test_tcs_stays_inaccessible),   T(test_protection_is_the_intersection),
         T(test_protect_checks_its_range), T(test_nothing_below_the_lowest_mapping),
-        T(test_failed_protect_is_undone), T(test_failed_reserve),    T(test_finding_enclaves),
+        T(test_failed_protect_is_undone), T(test_settling_can_be_tried_again), T(test_failed_reserve),    T(test_finding_enclaves),
         T(test_tcs_admits_one),    T(test_enumeration),
     };
 

@@ -197,12 +197,84 @@ static void test_mrenclave_of_tcs(void **state)
     assert_memory_not_equal(plain, notify, 32);
 }
 
+/* ---- a memory of measurements: one question and its answer ---- */
+
+static struct { uint8_t question[256], answer[32]; size_t size; unsigned asked, told; } memory;
+
+static bool recall(const void *question, size_t question_size, void *answer, size_t answer_size)
+{
+    memory.asked++;
+    assert_int_equal(answer_size, 32);
+    if (question_size != memory.size || memcmp(question, memory.question, question_size) != 0)
+        return false;
+    memcpy(answer, memory.answer, 32);
+    return true;
+}
+
+static void remember(const void *question, size_t question_size, const void *answer, size_t answer_size)
+{
+    assert_true(question_size <= sizeof(memory.question) && answer_size == 32);
+    memcpy(memory.question, question, question_size);
+    memcpy(memory.answer, answer, 32);
+    memory.size = question_size;
+    memory.told++;
+}
+
+/* A heap of so many pages and one page behind it. */
+static void heap_measurement(uint64_t at, uint64_t pages, uint64_t flags, uint8_t mrenclave[32])
+{
+    const struct fx_options options = { .attributes = FX_ATTR };
+    struct sgx_secinfo rw = { .flags = flags };
+    struct softsgx_enclave *enclave;
+    struct sgx_secs secs;
+
+    fx_secs(&options, &secs);
+    secs.baseaddr = secs.size = 1ull << 30;
+    assert_int_equal(softsgx_create(&secs, &enclave), 0);
+    assert_int_equal(softsgx_add_pages(enclave, at, NULL, pages * 4096, &rw, false), 0);
+    assert_int_equal(softsgx_add_pages(enclave, at + pages * 4096, NULL, 4096, &rw, true), 0);
+    assert_int_equal(sgx_measure_digest(enclave, mrenclave), 0);
+    softsgx_destroy(enclave);
+}
+
+/* With it every MRENCLAVE is what it is without. */
+static void test_remembered_measurement(void **state)
+{
+    static const struct softsgx_memory ops = { recall, remember };
+    static const struct { uint64_t at, pages, flags; } heaps[] = {
+        { 0x10000, 50000, 0x203 }, { 0x11000, 50000, 0x203 }, { 0x10000, 50001, 0x203 }, { 0x10000, 50000, 0x207 },
+    };
+    uint8_t want[32], first[32], again[32];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(heaps) / sizeof(heaps[0]); i++) {
+        heap_measurement(heaps[i].at, heaps[i].pages, heaps[i].flags, want);
+        softsgx_set_memory(&ops);
+        heap_measurement(heaps[i].at, heaps[i].pages, heaps[i].flags, first);
+        heap_measurement(heaps[i].at, heaps[i].pages, heaps[i].flags, again);
+        softsgx_set_memory(NULL);
+        assert_memory_equal(first, want, 32);
+        assert_memory_equal(again, want, 32);
+        assert_int_equal(memory.asked, 2 * (i + 1));
+        assert_int_equal(memory.told, i + 1);
+    }
+    /* It is the answer that counts; a wrong one is another MRENCLAVE, which no SIGSTRUCT has. */
+    memory.answer[0] ^= 1;
+    softsgx_set_memory(&ops);
+    heap_measurement(heaps[3].at, heaps[3].pages, heaps[3].flags, again);
+    heap_measurement(0x10000, 100, 0x203, first); /* not worth a question */
+    softsgx_set_memory(NULL);
+    assert_memory_not_equal(again, want, 32);
+    assert_int_equal(memory.asked, 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_aes),       cmocka_unit_test(test_cmac_vectors),
         cmocka_unit_test(test_mrenclave), cmocka_unit_test(test_cmac_against_openssl),
         cmocka_unit_test(test_mrenclave_of_tcs),
+        cmocka_unit_test(test_remembered_measurement),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
