@@ -126,11 +126,13 @@ static uint64_t reserve_stack(uint64_t size)
     return low < 0 ? 0 : (uint64_t)low + VIGIL_PAGE;
 }
 
+/* And a page above it: the mitigation's stub loads the stack pointer's page and the next one, and each that is not there
+ * costs a fault. */
 static uint64_t map_stack(uint64_t size, bool executable)
 {
-    uint64_t stack = reserve_stack(size);
+    uint64_t stack = reserve_stack(size + VIGIL_PAGE);
 
-    if (!stack || mm_protect(stack, size, PROT_RW | (executable ? PROT_EXEC : 0)))
+    if (!stack || mm_protect(stack, size + VIGIL_PAGE, PROT_RW | (executable ? PROT_EXEC : 0)))
         return 0;
     return stack + size;
 }
