@@ -187,7 +187,8 @@ const struct hostile_case hostile_memory[] = {
 
     /* giving back: what was there is never seen again */
     M("again", lie_nothing_done, TRIM, "=|" GONE), M("again", lie_error, TRIM, "=|" GONE), M("again", lie_half_done, TRIM, "=|" GONE),
-    M("again", lie_more, TRIM, "=|" GONE), M("again", lie_done_but_error, TRIM, "="), M("again", lie_odd_result, TRIM, "="),
+    M("again", lie_more, TRIM, "=|" GONE "|" CRASH), /* what lies behind may be the runtime's */
+    M("again", lie_done_but_error, TRIM, "="), M("again", lie_odd_result, TRIM, "="),
     M("again", lie_removed_at_once, TRIM, "=|" GONE), M("dontneed", lie_nothing_done, TRIM, "=|dontneed: ENOMEM|" GONE),
     M("dontneed", lie_half_done, TRIM, "=|dontneed: ENOMEM|" GONE), M("dontneed", lie_removed_at_once, TRIM, "=|dontneed: ENOMEM|" GONE),
     M("again", lie_nothing_done, REMOVE, "=|die:7|stop:page"), M("again", lie_half_done, REMOVE, "=|die:7|stop:page"),
@@ -197,7 +198,7 @@ const struct hostile_case hostile_memory[] = {
     /* rights */
     M("mprotect", lie_nothing_done, RESTRICT, "mprotect: ENOMEM|" GONE), M("mprotect", lie_error, RESTRICT, "mprotect: ENOMEM|" GONE),
     M("mprotect", lie_half_done, RESTRICT, "mprotect: ENOMEM|" GONE), M("mprotect", lie_no_rights, RESTRICT, "mprotect: ENOMEM|" GONE),
-    M("mprotect", lie_more, RESTRICT, "=|die:7"), M("mprotect", lie_done_but_error, RESTRICT, "="),
+    M("mprotect", lie_more, RESTRICT, "=|die:7|" CRASH), M("mprotect", lie_done_but_error, RESTRICT, "="),
     M("mprotect", lie_trim_instead, RESTRICT, "mprotect: ENOMEM|" GONE), M("readonly", lie_nothing_done, RESTRICT, BUS),
     M("readonly", lie_error, RESTRICT, BUS), M("readonly", lie_half_done, RESTRICT, "="),
     M("readonly", lie_no_rights, RESTRICT, BUS),
