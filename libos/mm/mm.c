@@ -168,7 +168,9 @@ static uint64_t place(uint64_t addr, uint64_t length, int flags, int *error)
     return addr;
 }
 
-static long map_locked(uint64_t addr, uint64_t length, int prot, int flags, uint32_t vma_flags)
+/* open: pages_open, or one of its kin, which says how the memory begins. */
+static long map_locked(uint64_t addr, uint64_t length, int prot, int flags, uint32_t vma_flags,
+                       int (*open)(uint64_t start, uint64_t end, int prot))
 {
     int error = 0;
 
@@ -183,7 +185,7 @@ static long map_locked(uint64_t addr, uint64_t length, int prot, int flags, uint
     }
     if (prot == PROT_NONE && !edmm_on()) {
         vma_flags |= VMA_STALE;
-    } else if (vma_flags & VMA_FILE ? pages_take(addr, addr + length, prot) : pages_open(addr, addr + length, prot)) {
+    } else if (open(addr, addr + length, prot)) {
         pages_close(addr, addr + length);
         return -ENOMEM;
     }
@@ -202,7 +204,7 @@ long mm_map_flags(uint64_t addr, uint64_t length, int prot, int flags, uint32_t 
         return -ENOMEM;
     if (enter())
         return -ENOMEM;
-    return leave(map_locked(addr, length, prot, flags, vma_flags));
+    return leave(map_locked(addr, length, prot, flags, vma_flags, vma_flags & VMA_FILE ? pages_take : pages_open));
 }
 
 long mm_map(uint64_t addr, uint64_t length, int prot, int flags)
@@ -234,7 +236,7 @@ long mm_map_near(uint64_t start, uint64_t end, uint64_t length)
     uint64_t addr = vma_find_gap(&mm.set, low, start, length);
     if (!addr && !(addr = vma_find_gap(&mm.set, end, high, length)))
         return leave(-ENOMEM);
-    return leave(map_locked(addr, length, PROT_RW, MAP_FIXED_NOREPLACE, 0));
+    return leave(map_locked(addr, length, PROT_RW, MAP_FIXED_NOREPLACE, 0, pages_open));
 }
 
 int mm_unmap(uint64_t addr, uint64_t length)
@@ -444,7 +446,7 @@ uint64_t mm_brk(uint64_t addr)
         uint64_t now = page_up(mm.brk), next = page_up(addr);
         if (next < now)
             unmap_locked(next, now);
-        if (next <= now || map_locked(now, next - now, PROT_RW, MAP_FIXED_NOREPLACE, 0) >= 0)
+        if (next <= now || map_locked(now, next - now, PROT_RW, MAP_FIXED_NOREPLACE, 0, pages_open_to_use) >= 0)
             mm.brk = addr;
     }
     return (uint64_t)leave((long)mm.brk);
@@ -480,7 +482,7 @@ uint64_t mm_runtime_map(uint64_t length, uint64_t align)
     /* With room to move the start up to a multiple. */
     uint64_t start = vma_find_gap(&mm.set, mm.start, mm.end, length + align - VIGIL_PAGE);
     start = (start + align - 1) & ~(align - 1);
-    if (start && map_locked(start, length, PROT_RW, MAP_FIXED_NOREPLACE, VMA_RUNTIME) < 0)
+    if (start && map_locked(start, length, PROT_RW, MAP_FIXED_NOREPLACE, VMA_RUNTIME, pages_open) < 0)
         start = 0;
     if (start && edmm_on() && pages_commit(start, start + length, PROT_RW, false)) {
         unmap_locked(start, start + length);

@@ -112,6 +112,19 @@ int pages_open(uint64_t start, uint64_t end, int prot)
     return error;
 }
 
+/* Written without a look: where a look takes no memory, as in the software SGX, the write after it would be another fault. More
+ * than malloc() asks for at a time is another matter. */
+#define USED_AT_ONCE (256u << 10)
+int pages_open_to_use(uint64_t start, uint64_t end, int prot)
+{
+    if (edmm_on() || end - start > USED_AT_ONCE)
+        return pages_open(start, end, prot);
+    int error = set_static(start, end, prot) || clear_user((void *)start, end - start) ? -ENOMEM : 0;
+
+    mitigation_memory_changed();
+    return error;
+}
+
 int pages_take(uint64_t start, uint64_t end, int prot)
 {
     int error = edmm_on() ? 0 : set_static(start, end, prot);

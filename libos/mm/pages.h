@@ -12,6 +12,8 @@
 int page_prot(int prot);
 /* [start, end), which nobody may use: becomes zeroes with prot. */
 int pages_open(uint64_t start, uint64_t end, int prot);
+/* The same for memory that will all be used soon, readable and writable: a heap's next pages. */
+int pages_open_to_use(uint64_t start, uint64_t end, int prot);
 /* The same for somebody who fills all of it: what it holds until then is anything. */
 int pages_take(uint64_t start, uint64_t end, int prot);
 /* Of an area. */
