@@ -6,7 +6,7 @@ RUNTIME := $(BUILD)/enclave/vigil-runtime.elf
 LAB := --runtime $(RUNTIME) --target $(BUILD)/tests/defects/target
 SWEEP := $(BUILD)/tests/sweep/sweep --runtime $(RUNTIME)
 
-.PHONY: all packages build test real demo decoder sweep storm defects back-to-back bench bench-aex bench-edmm bench-real lint asan fuzz hostile matrix clean
+.PHONY: all packages build test real demo decoder sweep storm defects back-to-back bench bench-aex bench-edmm bench-real bench-notify lint asan fuzz hostile matrix clean
 
 all: build
 
@@ -61,6 +61,10 @@ bench-edmm: build ; @bench/edmm.py --check $(BUILD)
 
 bench-real: build
 	@bench/real.py $(BENCH) $(BUILD)
+
+# On against off in pairs, for the 1 %: 20 minutes. NOTIFY="--only lua --seconds 60".
+bench-notify: build
+	@bench/notify.py $(NOTIFY) $(BUILD)
 
 # The manifest parser, the ELF loader and the host's answers, MINUTES (10) each, two at a time. What is found is in build/fuzz/found.
 MINUTES := 10
