@@ -310,16 +310,17 @@ static bool legal_tcs(const struct sgx_tcs *tcs)
 
 static bool addable(const struct softsgx_enclave *e, uint64_t offset, const uint8_t *src, uint64_t length, bool tcs)
 {
-    for (uint64_t at = 0; at < length; at += SGX_PAGE_SIZE) {
-        if (sgx_epcm_get(e, e->base + offset + at) & EPCM_VALID)
-            return false;
-        if (tcs && src) {
-            struct sgx_tcs page;
+    const uint32_t *entry = &e->epcm[offset / SGX_PAGE_SIZE];
 
-            memcpy(&page, src + at, sizeof(page));
-            if (!legal_tcs(&page))
-                return false;
-        }
+    for (uint64_t i = 0; i < length / SGX_PAGE_SIZE; i++)
+        if (__atomic_load_n(&entry[i], __ATOMIC_RELAXED) & EPCM_VALID)
+            return false;
+    for (uint64_t at = 0; tcs && src && at < length; at += SGX_PAGE_SIZE) {
+        struct sgx_tcs page;
+
+        memcpy(&page, src + at, sizeof(page));
+        if (!legal_tcs(&page))
+            return false;
     }
     return true;
 }

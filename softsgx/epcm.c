@@ -42,13 +42,16 @@ void sgx_epcm_update_range(struct softsgx_enclave *e, uint64_t address, uint64_t
     uint32_t *entry = entry_of(e, address), *end = entry + length / SGX_PAGE_SIZE;
     bool taken = false;
 
+    /* Before EINIT there is nobody else, and nobody who has checked anything. */
+    for (; entry < end && !(e->secs.attributes.flags & SGX_ATTR_INIT); entry++)
+        __atomic_store_n(entry, (__atomic_load_n(entry, __ATOMIC_RELAXED) & ~clear) | set, __ATOMIC_RELAXED);
     for (; entry < end; entry++) {
         uint32_t old = __atomic_load_n(entry, __ATOMIC_RELAXED), new;
 
         do
             new = (old & ~clear) | set;
         while (new != old && !__atomic_compare_exchange_n(entry, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED));
-        taken |= takes_away(old, new);
+        taken |= new != old && takes_away(old, new);
     }
     if (taken)
         __atomic_add_fetch(&e->changes, 1, __ATOMIC_SEQ_CST);
