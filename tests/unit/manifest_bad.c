@@ -20,6 +20,10 @@ static const struct { const char *text, *place, *says; } rows[] = {
     {ENTRY "loader.log_file = \"\xff\xfe\"\n", ":2:", "not valid TOML"},
     {ENTRY "sgx.debug = true\nsgx.debug = true\n", ":3:", "not valid TOML"},
     {ENTRY "{% if x %}\n", ":2:", "not valid TOML"},
+    /* what the reader itself took for impossible */
+    {ENTRY "[a.=\n", ":2:", "not valid TOML"},
+    {ENTRY "fs.mount\xd2\x87 = 1\n", ":2:", "not valid TOML"},
+    {ENTRY "\xc3\xa9 = 1\n", ":2:", "not valid TOML"},
     /* what is missing */
     {"", "", "libos.entrypoint"},
     {"# nothing\n", "", "libos.entrypoint"},
