@@ -390,17 +390,9 @@ static int apply_later(struct softsgx_enclave *e, uint64_t address, uint64_t len
     return 0;
 }
 
-/* New entries. While an enclave is built nobody else changes them, so that this needs no locked instructions: a heap has a
- * hundred thousand of them. */
 static int enter_pages(struct softsgx_enclave *e, uint64_t address, uint64_t length, uint32_t bits)
 {
-    uint32_t *entry = &e->epcm[(address - e->base) / SGX_PAGE_SIZE];
-
-    for (uint64_t i = 0; i < length / SGX_PAGE_SIZE; i++) {
-        uint32_t now = __atomic_load_n(&entry[i], __ATOMIC_RELAXED);
-
-        __atomic_store_n(&entry[i], (now & ~(EPCM_SGX | EPCM_PRIVATE)) | bits, __ATOMIC_RELAXED);
-    }
+    sgx_epcm_update_range(e, address, length, EPCM_SGX | EPCM_PRIVATE, bits);
     return apply_later(e, address, length);
 }
 

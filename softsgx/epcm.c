@@ -42,7 +42,8 @@ void sgx_epcm_update_range(struct softsgx_enclave *e, uint64_t address, uint64_t
     uint32_t *entry = entry_of(e, address), *end = entry + length / SGX_PAGE_SIZE;
     bool taken = false;
 
-    /* Before EINIT there is nobody else, and nobody who has checked anything. */
+    /* Before EINIT there is nobody else, and nobody who has checked anything: a heap's hundred thousand entries need no locked
+     * instructions. */
     for (; entry < end && !(e->secs.attributes.flags & SGX_ATTR_INIT); entry++)
         __atomic_store_n(entry, (__atomic_load_n(entry, __ATOMIC_RELAXED) & ~clear) | set, __ATOMIC_RELAXED);
     for (; entry < end; entry++) {
