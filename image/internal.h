@@ -21,6 +21,8 @@ struct runtime_elf {
     struct runtime_segment segments[16];
     size_t segment_count;
 };
+/* The ELF header alone: what it says of the other headers lies in the file. */
+int runtime_elf_check_header(const void *file, size_t size, struct image_error *error);
 /* Validates and sizes only; base is not known yet. */
 int runtime_elf_open(struct runtime_elf *elf, const void *file, size_t size, struct image_error *error);
 int runtime_elf_relocate(struct runtime_elf *elf, const void *file, size_t size, uint64_t base,

@@ -15,8 +15,10 @@ static bool in_file(uint64_t offset, uint64_t length, size_t size)
     return offset <= size && length <= size - offset;
 }
 
-static int check_header(const Elf64_Ehdr *eh, size_t size, struct image_error *error)
+int runtime_elf_check_header(const void *file, size_t size, struct image_error *error)
 {
+    const Elf64_Ehdr *eh = file;
+
     if (size < sizeof(*eh) || memcmp(eh->e_ident, ELFMAG, SELFMAG))
         return image_fail(error, "the runtime is not an ELF file");
     if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_machine != EM_X86_64 || eh->e_type != ET_DYN)
@@ -81,7 +83,7 @@ static int find_boot_section(struct runtime_elf *elf, const uint8_t *file, size_
 int runtime_elf_open(struct runtime_elf *elf, const void *file, size_t size, struct image_error *error)
 {
     memset(elf, 0, sizeof(*elf));
-    if (check_header(file, size, error) || find_segments(elf, file, size, error) ||
+    if (runtime_elf_check_header(file, size, error) || find_segments(elf, file, size, error) ||
         find_boot_section(elf, file, size, error))
         return -1;
     return 0;

@@ -4,8 +4,9 @@
 #include "image/internal.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool read_part(int fd, uint8_t *data, size_t size, uint64_t offset, uint64_t length)
@@ -14,8 +15,10 @@ static bool read_part(int fd, uint8_t *data, size_t size, uint64_t offset, uint6
         return false;
     while (length) {
         ssize_t n = pread(fd, data + offset, length, (off_t)offset);
-        if (n <= 0)
+        if (n <= 0) {
+            errno = n ? errno : EIO; /* it has become shorter */
             return false;
+        }
         offset += (uint64_t)n;
         length -= (uint64_t)n;
     }
@@ -27,11 +30,10 @@ static bool read_part(int fd, uint8_t *data, size_t size, uint64_t offset, uint6
 static bool read_loaded(int fd, uint8_t *data, size_t size)
 {
     const Elf64_Ehdr *eh = (const void *)data;
+    struct image_error unsaid;
     uint64_t end = 0;
 
-    if (!read_part(fd, data, size, 0, sizeof(*eh)) || memcmp(eh->e_ident, ELFMAG, SELFMAG) || eh->e_phoff % 8 ||
-        eh->e_shoff % 8 || eh->e_phentsize != sizeof(Elf64_Phdr) || eh->e_shentsize != sizeof(Elf64_Shdr) ||
-        eh->e_shstrndx >= eh->e_shnum ||
+    if (!read_part(fd, data, size, 0, sizeof(*eh)) || runtime_elf_check_header(data, size, &unsaid) ||
         !read_part(fd, data, size, eh->e_phoff, (uint64_t)eh->e_phnum * sizeof(Elf64_Phdr)) ||
         !read_part(fd, data, size, eh->e_shoff, (uint64_t)eh->e_shnum * sizeof(Elf64_Shdr)))
         return false;
@@ -51,12 +53,18 @@ static bool read_loaded(int fd, uint8_t *data, size_t size)
 
 void *image_read_runtime(int fd, bool whole, size_t *size)
 {
-    off_t length = lseek(fd, 0, SEEK_END);
-    uint8_t *data = length < 0 ? NULL : calloc(1, (size_t)length + 1);
+    struct stat st;
 
+    if (fstat(fd, &st))
+        return NULL;
+    if (!S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EINVAL;
+        return NULL;
+    }
+    uint8_t *data = calloc(1, (size_t)st.st_size + 1);
     if (!data)
         return NULL;
-    *size = (size_t)length;
+    *size = (size_t)st.st_size;
     /* Of an odd file everything is read, for the message about it. */
     if ((!whole && read_loaded(fd, data, *size)) || read_part(fd, data, *size, 0, *size))
         return data;
