@@ -82,10 +82,7 @@ def main():
     parser.add_argument("--edmm", choices=("on", "off"), default="off")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all ratios")
     arguments = parser.parse_args()
-    names = arguments.only.split(",") if arguments.only else [name for name in workloads.WORKLOADS if name != "redis-memory"]
-    unknown = [name for name in names if name not in workloads.WORKLOADS]
-    if unknown:
-        parser.error("no workload is called %s; there are %s" % (unknown[0], ", ".join(workloads.WORKLOADS)))
+    names = real.chosen(parser, arguments.only, [name for name in workloads.WORKLOADS if name != "redis-memory"])
     arguments.quick = True
 
     work = pathlib.Path(tempfile.mkdtemp(prefix="vigil-bench-"))

@@ -99,6 +99,15 @@ def table(results):
     return over
 
 
+def chosen(parser, only, otherwise):
+    """The workloads that --only names."""
+    names = only.split(",") if only else otherwise
+    unknown = [name for name in names if name not in workloads.WORKLOADS]
+    if unknown:
+        parser.error("no workload is called %s; there are %s" % (unknown[0], ", ".join(workloads.WORKLOADS)))
+    return names
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("build", type=pathlib.Path)
@@ -110,10 +119,7 @@ def main():
     parser.add_argument("--edmm", choices=("on", "off"), default="off")
     parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="all values of all rounds")
     arguments = parser.parse_args()
-    names = arguments.only.split(",") if arguments.only else list(workloads.WORKLOADS)
-    unknown = [name for name in names if name not in workloads.WORKLOADS]
-    if unknown:
-        parser.error("no workload is called %s; there are %s" % (unknown[0], ", ".join(workloads.WORKLOADS)))
+    names = chosen(parser, arguments.only, list(workloads.WORKLOADS))
     rounds = arguments.rounds or (1 if arguments.quick else 5)
 
     work = pathlib.Path(tempfile.mkdtemp(prefix="vigil-bench-"))
